@@ -1,0 +1,1 @@
+"""Building blocks that know nothing of training: registry, config, errors, seeding, images, processes."""

@@ -1,0 +1,48 @@
+"""Errors that a user can cause. Each is one line that names the fix; the commands print it and exit with a status."""
+
+import sys
+from collections.abc import Callable
+from difflib import get_close_matches
+from functools import wraps
+
+
+class UserError(Exception):
+    """Something the user can mend. The message is one line with the fix; ``exit_status`` is what the command returns."""
+
+    exit_status = 2
+
+
+class ConfigError(UserError, ValueError):
+    """A config, an override or an argument that cannot be used."""
+
+
+class DataError(UserError):
+    """A data folder, an archive or a checkpoint that cannot be used."""
+
+
+class MetricError(UserError):
+    """A metric that cannot be computed here: no weights, no data. Images that were made stay."""
+
+    exit_status = 3
+
+
+def did_you_mean(word: str, known: list[str]) -> str:
+    """Return `` Did you mean 'x'?`` when a known word is close, else the list of what is known."""
+    close = get_close_matches(word, known, n=1)
+    if close:
+        return f" Did you mean '{close[0]}'?"
+    return f" Known: {', '.join(sorted(known))}." if known else ""
+
+
+def one_line_errors(command: Callable[[], None]) -> Callable[[], None]:
+    """Make a command print a :class:`UserError` as one line on stderr and exit with its status, without a traceback."""
+
+    @wraps(command)
+    def run() -> None:
+        try:
+            command()
+        except UserError as error:
+            print(f"{command.__module__.rpartition('.')[2]}: {' '.join(str(error).split())}", file=sys.stderr)
+            sys.exit(error.exit_status)
+
+    return run
