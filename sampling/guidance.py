@@ -1,0 +1,92 @@
+"""Guidance: two opinions of what the clean image is, and a step beyond the better one.
+
+A guided denoiser is a denoiser: samplers cannot tell.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sampling.registry import guidance_registry
+from utils.batch import Condition, map_tensors
+from utils.errors import ConfigError
+
+
+class Guidance(nn.Module, ABC):
+    """A denoiser around a denoiser: same call, same range, same table."""
+
+    def __init__(self, denoiser: nn.Module):
+        super().__init__()
+        self.denoiser = denoiser
+        self.sigma_min: float = denoiser.sigma_min
+        self.sigma_max: float = denoiser.sigma_max
+
+    @property
+    def table(self) -> Tensor | None:
+        return self.denoiser.table
+
+    def forward(self, x: Tensor, sigma: Tensor, cond: Condition | None = None) -> Tensor:
+        """Return the guided D(x; sigma) [N, C, H, W]."""
+        return self.predict(x, sigma, cond).denoised
+
+    @abstractmethod
+    def predict(self, x: Tensor, sigma: Tensor, cond: Condition | None = None) -> Any:
+        """Return the denoiser's prediction, guided."""
+
+    @abstractmethod
+    def evaluations(self, levels: Tensor) -> float:
+        """Return how many network evaluations one call costs, on average over the levels stepped from."""
+
+
+@guidance_registry.add_to_registry(name="cfg")
+class ClassifierFreeGuidance(Guidance):
+    """D = D_null + scale (D_cond - D_null), where "null" asks for no class (Ho and Salimans 2022, equation 6).
+
+    ``scale`` 1 is no guidance (the paper's w is scale - 1). Guidance acts at the noise levels of ``interval`` only,
+    both ends included (Kynkäänniemi et al. 2024); outside, the null half is not computed. Raises ConfigError for a
+    model without classes.
+    """
+
+    def __init__(self, denoiser: nn.Module, num_classes: int, scale: float = 1.5, interval: list[float] | None = None):
+        super().__init__(denoiser)
+        if num_classes == 0:
+            raise ConfigError(
+                "guidance 'cfg' needs a model with classes: this one is unconditional, leave guidance out"
+            )
+        if interval is not None and not (len(interval) == 2 and 0 <= interval[0] < interval[1]):
+            raise ConfigError(f"interval must be two noise levels, the lower first, not {interval}")
+        self.num_classes = num_classes
+        self.scale = scale
+        self.interval = interval
+
+    def predict(self, x: Tensor, sigma: Tensor, cond: Condition | None = None) -> Any:
+        if cond is None or cond.labels is None:
+            raise ConfigError("guidance 'cfg' needs labels to guide to, and the condition has none")
+        guided = self.is_guided(sigma)
+        if self.interval is not None and not guided.any():
+            return self.denoiser.predict(x, sigma, cond)
+        both = self.denoiser.predict(torch.cat([x, x]), torch.cat([sigma, sigma]), self.with_null(cond))
+        with_class = map_tensors(both, lambda tensor: tensor[: len(x)])
+        null = map_tensors(both, lambda tensor: tensor[len(x) :])
+        scale = torch.where(guided, self.scale, 1.0).to(x.dtype).view(-1, 1, 1, 1)
+        return replace(
+            with_class,
+            denoised=torch.lerp(null.denoised, with_class.denoised, scale),
+            output=torch.lerp(null.output, with_class.output, scale),  # of a fixed x, D is linear in the output
+        )
+
+    def is_guided(self, sigma: Tensor) -> Tensor:
+        """Return bool, of the shape of sigma: where guidance acts."""
+        low, high = self.interval or (0, float("inf"))
+        return (sigma >= low) & (sigma <= high)
+
+    def with_null(self, cond: Condition) -> Condition:
+        """Return the condition twice over, [2N]: as it is, and with the null class."""
+        twice = map_tensors(cond, lambda tensor: torch.cat([tensor, tensor]))
+        return replace(twice, labels=torch.cat([cond.labels, torch.full_like(cond.labels, self.num_classes)]))
+
+    def evaluations(self, levels: Tensor) -> float:
+        return 1 + self.is_guided(levels[:-1].float()).double().mean().item()
