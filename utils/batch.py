@@ -18,6 +18,10 @@ class Batch:
     def __len__(self) -> int:
         return len(self.images)
 
+    def pin_memory(self) -> "Batch":
+        """Called by PyTorch's DataLoader: page-locked memory makes the copy to the GPU asynchronous."""
+        return map_tensors(self, Tensor.pin_memory)
+
 
 @dataclass(frozen=True)
 class Condition:

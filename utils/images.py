@@ -2,8 +2,13 @@
 
 import math
 
+import numpy as np
 import torch
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
+from torchvision.utils import make_grid
+
+NAME_WIDTH = 170  # pixels for the names beside a labelled grid
 
 
 def to_float(images: Tensor) -> Tensor:
@@ -24,7 +29,34 @@ def image_grid(images: Tensor, columns: int | None = None, padding: int = 2) -> 
     """Lay uint8 images [N, C, H, W] out row by row on white. Returns uint8 [C, H', W']; about square by default."""
     if images.ndim != 4 or len(images) == 0:
         raise ValueError(f"image_grid takes images [N, C, H, W] with N >= 1, not {tuple(images.shape)}")
-    from torchvision.utils import make_grid
-
     columns = columns or math.ceil(math.sqrt(len(images)))
     return make_grid(images.cpu(), nrow=columns, padding=padding, pad_value=255)
+
+
+def to_hwc(image: Tensor):
+    """Turn a uint8 tensor [C, H, W] into the array [H, W, C] that image libraries take."""
+    return image.permute(1, 2, 0).contiguous().cpu().numpy()
+
+
+def labelled_grid(rows: list[tuple[str, Tensor]], scale: int = 1) -> Tensor:
+    """Lay uint8 images [N, C, H, W] out, one row a name, with the names in a column on the left.
+
+    ``scale`` enlarges the pixels. Returns uint8 [3, H', W'].
+    """
+    lines = [line_of(images, scale) for _, images in rows]
+    width = max(line.shape[2] for line in lines)
+    sheet = Image.new("RGB", (NAME_WIDTH + width, sum(line.shape[1] for line in lines)), "white")
+    pen, top = ImageDraw.Draw(sheet), 0
+    font = ImageFont.load_default(size=13)
+    for (name, _), line in zip(rows, lines):
+        pen.text((NAME_WIDTH - 6, top + line.shape[1] // 2), name.replace("_", " ")[:24], "black", font, anchor="rm")
+        sheet.paste(Image.fromarray(to_hwc(line)), (NAME_WIDTH, top))
+        top += line.shape[1]
+    return torch.from_numpy(np.array(sheet)).permute(2, 0, 1).contiguous()
+
+
+def line_of(images: Tensor, scale: int) -> Tensor:
+    """Lay images [N, C, H, W] side by side, in colour. Returns uint8 [3, H', W']."""
+    images = images.cpu().expand(-1, 3, -1, -1) if images.shape[1] == 1 else images.cpu()
+    images = images.repeat_interleave(scale, -1).repeat_interleave(scale, -2)
+    return image_grid(images, columns=len(images))

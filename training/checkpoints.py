@@ -1,0 +1,92 @@
+"""Files of weights: written whole or not at all, and opened without running anybody's code."""
+
+import os
+import pickle
+import re
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from utils.errors import ConfigError, DataError
+
+FORMAT = 1
+State = dict[str, Any]
+
+
+def checkpoint_name(step: int) -> str:
+    return f"step_{step:08d}.pt"
+
+
+def save_checkpoint(state: State, path: Path) -> None:
+    """Write a checkpoint under a temporary name, force it to the disk, and only then give it its name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(f".tmp{os.getpid()}")
+    try:
+        with open(temporary, "wb") as file:
+            torch.save({"format": FORMAT, **state}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename survive a power cut, where the system can."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def load_checkpoint(path: str | Path) -> State:
+    """Open a checkpoint of this project on the CPU; tensors and plain values only, never code.
+
+    Raises :class:`ConfigError` when there is no such file, :class:`DataError` when it is damaged or not one of ours.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ConfigError(f"train.checkpoint_path: there is no checkpoint {path}")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise DataError(f"{path} holds more than tensors and plain values: it could run code and is not opened") from None
+    except (RuntimeError, EOFError, ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path} is damaged or no checkpoint ({type(error).__name__}): use an earlier one") from error
+    if not isinstance(state, dict) or "format" not in state:
+        raise DataError(f"{path} is not a checkpoint of this project")
+    if state["format"] > FORMAT:
+        raise DataError(f"{path} was written by a newer version (format {state['format']}): update the project")
+    return state
+
+
+def list_checkpoints(folder: Path) -> list[Path]:
+    """Return a folder's checkpoints, oldest first."""
+    named = re.compile(r"step_\d{8,}\.pt")
+    found = (path for path in folder.glob("step_*.pt") if named.fullmatch(path.name))
+    return sorted(found, key=lambda path: int(path.stem.removeprefix("step_")))
+
+
+def prune_checkpoints(folder: Path, keep: int) -> None:
+    """Delete all but the newest ``keep`` checkpoints."""
+    for path in list_checkpoints(folder)[:-keep]:
+        path.unlink()
+
+
+def load_into(network: torch.nn.Module, weights: State, name: str, path: str | Path) -> None:
+    """Load weights by name, or say in one line what does not fit."""
+    own = network.state_dict()
+    wrong = [key for key in own if key not in weights or weights[key].shape != own[key].shape]
+    wrong += [key for key in weights if key not in own]
+    if wrong:
+        raise DataError(
+            f"{path} does not fit the {name} that the config describes: {len(wrong)} of its tensors differ, "
+            f"the first is {wrong[0]}; use the config it was trained with"
+        )
+    network.load_state_dict(weights)

@@ -1,0 +1,196 @@
+"""Who is told what the run does. A logger is an object, never an ``if`` in the loop."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any, Protocol
+
+from torch import Tensor
+from torchvision.io import write_png
+from tqdm import tqdm
+
+from training.run_folder import RunFolder, plain
+from utils.images import to_hwc
+
+Scalars = dict[str, float]
+
+
+class Logger(Protocol):
+    def scalars(self, step: int, values: Scalars, timing: Scalars) -> None: ...
+
+    def image(self, step: int, name: str, image: Tensor) -> None: ...
+
+    def checkpoint(self, step: int, path: Path) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Quiet:
+    """A logger that says nothing: the base of those that care for some of the events only."""
+
+    def scalars(self, step: int, values: Scalars, timing: Scalars) -> None:
+        pass
+
+    def image(self, step: int, name: str, image: Tensor) -> None:
+        pass
+
+    def checkpoint(self, step: int, path: Path) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class Folder(Quiet):
+    """``metrics.jsonl`` (values only: identical in identical runs), ``timing.jsonl``, and PNGs, in the run folder."""
+
+    def __init__(self, run: RunFolder):
+        self.run = run
+
+    def scalars(self, step: int, values: Scalars, timing: Scalars) -> None:
+        for name, numbers in (("metrics.jsonl", values), ("timing.jsonl", timing)):
+            if numbers:
+                with open(self.run.path / name, "a", encoding="utf-8") as file:
+                    file.write(json.dumps({"step": step, **numbers}) + "\n")
+
+    def image(self, step: int, name: str, image: Tensor) -> None:
+        write_png(image.cpu(), str(self.run.images / f"{name}_{step:08d}.png"))
+
+
+class Console(Quiet):
+    """A progress bar with the losses; plain lines for validation, above the bar."""
+
+    def __init__(self, steps: int, start: int):
+        self.bar = tqdm(total=steps, initial=start, unit="step", dynamic_ncols=True, smoothing=0.05, file=sys.stdout)
+
+    def scalars(self, step: int, values: Scalars, timing: Scalars) -> None:
+        shown = {key: f"{value:.4g}" for key, value in {**values, **timing}.items() if key in BAR or "loss" in key}
+        self.bar.set_postfix(shown, refresh=False)
+        self.bar.update(step - self.bar.n)
+        judged = {key: value for key, value in values.items() if key.startswith("val_")}
+        if judged:
+            self.bar.write(f"step {step}: " + ", ".join(f"{key} {value:.5g}" for key, value in judged.items()))
+
+    def close(self) -> None:
+        self.bar.close()
+
+
+BAR = {"images_per_second"}
+
+
+class TensorBoard(Quiet):
+    """Event files for TensorBoard, in the run folder."""
+
+    def __init__(self, run: RunFolder, step: int):
+        from torch.utils.tensorboard import SummaryWriter
+
+        self.writer = SummaryWriter(str(run.path / "tensorboard"), purge_step=step + 1 if step else None)
+
+    def scalars(self, step: int, values: Scalars, timing: Scalars) -> None:
+        for key, value in {**values, **timing}.items():
+            self.writer.add_scalar(key, value, step)
+
+    def image(self, step: int, name: str, image: Tensor) -> None:
+        self.writer.add_image(name, image, step)
+
+    def close(self) -> None:
+        self.writer.close()
+
+
+class WeightsAndBiases(Quiet):
+    """W&B, online or offline. The run's id is kept in the run folder, so a resumed run goes on in the same curves."""
+
+    def __init__(self, run: RunFolder, online: bool):
+        import wandb
+
+        self.wandb, self.run, self.online = wandb, run, online
+        self.session = wandb.init(
+            project=run.config.exp.wandb_project,
+            name=run.path.name,
+            id=self.run_id(),
+            dir=str(run.path),
+            resume="allow",
+            mode="online" if online else "offline",
+            config=plain(run.config),
+            settings=wandb.Settings(console="off", silent=not online),
+        )
+
+    def run_id(self) -> str:
+        path = self.run.path / "wandb_run_id"
+        if not path.exists():
+            path.write_text(self.wandb.util.generate_id())
+        return path.read_text().strip()
+
+    def scalars(self, step: int, values: Scalars, timing: Scalars) -> None:
+        self.session.log({**values, **timing}, step=step)
+
+    def image(self, step: int, name: str, image: Tensor) -> None:
+        self.session.log({name: self.wandb.Image(to_hwc(image))}, step=step)
+
+    def checkpoint(self, step: int, path: Path) -> None:
+        if self.run.config.exp.wandb_artifacts:
+            artifact = self.wandb.Artifact(f"{self.run.path.name}-{self.session.id}", type="model", metadata={"step": step})
+            artifact.add_file(str(path))
+            self.session.log_artifact(artifact)
+
+    def close(self) -> None:
+        folder = Path(self.session.dir).parent
+        self.session.finish()
+        if not self.online:
+            print(f"W&B ran offline; to upload: wandb sync {folder}")
+
+
+class Loggers:
+    """All of a run's loggers as one."""
+
+    def __init__(self, members: list[Logger]):
+        self.members = members
+
+    def scalars(self, step: int, values: Scalars, timing: Scalars | None = None) -> None:
+        for member in self.members:
+            member.scalars(step, values, timing or {})
+
+    def image(self, step: int, name: str, image: Tensor) -> None:
+        for member in self.members:
+            member.image(step, name, image)
+
+    def checkpoint(self, step: int, path: Path) -> None:
+        for member in self.members:
+            member.checkpoint(step, path)
+
+    def close(self) -> None:
+        for member in self.members:
+            member.close()
+
+
+def open_loggers(run: RunFolder, step: int) -> Loggers:
+    """Open the loggers that the config asks for, at ``step`` of the run."""
+    exp = run.config.exp
+    members: list[Logger] = [Folder(run), Console(run.config.train.steps, step)]
+    if exp.use_tensorboard:
+        members.append(TensorBoard(run, step))
+    if exp.use_wandb:
+        members.append(WeightsAndBiases(run, online=exp.wandb_mode == "online" and wandb_key_found()))
+    return Loggers(members)
+
+
+def wandb_key_found() -> bool:
+    """Find a W&B key in ``WANDB_KEY`` (the template's), ``WANDB_API_KEY`` or a login; without one, say so."""
+    if os.environ.get("WANDB_KEY"):
+        os.environ.setdefault("WANDB_API_KEY", os.environ["WANDB_KEY"])
+    if os.environ.get("WANDB_API_KEY") or logged_in():
+        return True
+    print("W&B: no key in WANDB_KEY or WANDB_API_KEY and no login, so this run is logged offline")
+    return False
+
+
+def logged_in() -> bool:
+    """Tell whether ``wandb login`` left a key in the user's netrc file."""
+    from netrc import NetrcParseError, netrc
+
+    try:
+        hosts = netrc().hosts
+    except (OSError, NetrcParseError):
+        return False
+    return any("wandb" in host for host in hosts)

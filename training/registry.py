@@ -1,0 +1,9 @@
+"""What training is made of besides the networks: optimizers, schedules, EMA, noise levels, and studies of a checkpoint."""
+
+from utils.class_registry import ClassRegistry
+
+optimizers_registry = ClassRegistry("optimizer")
+schedules_registry = ClassRegistry("schedule")
+ema_registry = ClassRegistry("EMA")
+levels_registry = ClassRegistry("training levels")
+studies_registry = ClassRegistry("study")

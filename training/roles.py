@@ -1,0 +1,60 @@
+"""Roles: ``train.<role>`` (or ``data.dataset``) names a class, the top-level ``<role>_args`` holds its arguments."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from training.config import CommonConfig
+from utils.class_registry import ClassRegistry
+from utils.errors import ConfigError, UserError
+from utils.schema import check_arguments, settable_parameters
+
+
+@dataclass(frozen=True)
+class Role:
+    """Where a role's names are looked up, and which parameters the framework fills in for whoever takes them."""
+
+    registry: ClassRegistry
+    offered: tuple[str, ...] = ()
+    section: str = "train"
+
+
+class Roles:
+    """The roles of one family, read from one config: checked before any data is opened, built when their time comes."""
+
+    def __init__(self, config: CommonConfig, table: Mapping[str, Role]):
+        self.config, self.table = config, table
+
+    def name(self, role: str) -> str | None:
+        return getattr(getattr(self.config, self.table[role].section), role)
+
+    def arguments(self, role: str) -> dict[str, Any]:
+        return getattr(self.config, f"{role}_args")
+
+    def cls(self, role: str) -> type:
+        """Return the class that the config names. Raises :class:`ConfigError` for an unknown name."""
+        try:
+            return self.table[role].registry[self.name(role)]
+        except ConfigError as error:
+            raise ConfigError(f"{self.table[role].section}.{role}: {error}") from None
+
+    def check(self) -> None:
+        """Hold every name against its registry and every argument against its constructor's signature."""
+        for role, entry in self.table.items():
+            if self.name(role) is None:
+                if self.arguments(role):
+                    raise ConfigError(f"{role}_args is set but {entry.section}.{role} names no class: name one")
+                continue
+            check_arguments(self.cls(role), self.arguments(role), f"{role}_args", entry.offered)
+
+    def build(self, role: str, **offered: Any) -> Any:
+        """Construct the role's object from its arguments and those of ``offered`` that its constructor takes."""
+        cls = self.cls(role)
+        arguments = check_arguments(cls, self.arguments(role), f"{role}_args", offered)
+        takes = settable_parameters(cls)
+        try:
+            return cls(**{key: value for key, value in offered.items() if key in takes}, **arguments)
+        except UserError:
+            raise
+        except ValueError as error:
+            raise ConfigError(f"{role}_args: {error}") from error

@@ -1,0 +1,135 @@
+"""One folder a run: ``exp.exp_dir/exp.run_name``. The same command again continues what is there."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from training.checkpoints import list_checkpoints
+from training.config import MAY_CHANGE, CommonConfig
+from utils.config import read_yaml, to_yaml
+from utils.errors import ConfigError
+
+PACKAGES = ["torch", "torchvision", "numpy", "pillow", "omegaconf", "pydantic", "safetensors", "pytorch-fid", "wandb"]
+
+
+def run_name(config: CommonConfig) -> str:
+    """Return the run's name: ``exp.run_name``, or the config file's name. It cannot lead out of ``exp.exp_dir``."""
+    name = config.exp.run_name or Path(config.exp.config_path).stem
+    if name in (".", "..") or "/" in name or "\\" in name or name.startswith("."):
+        raise ConfigError(f"exp.run_name={name}: a name, not a path; exp.exp_dir says where")
+    return name
+
+
+class RunFolder:
+    """Where a run keeps its config, environment, logs, images and checkpoints."""
+
+    def __init__(self, config: CommonConfig):
+        self.config = config
+        self.path = Path(config.exp.exp_dir) / run_name(config)
+        self.checkpoints = self.path / "checkpoints"
+        self.images = self.path / "images"
+
+    def latest(self) -> Path | None:
+        """Return the newest whole checkpoint, or None."""
+        found = list_checkpoints(self.checkpoints)
+        return found[-1] if found else None
+
+    def open(self) -> None:
+        """Create the folder, or make sure that the run in it is the one this config describes."""
+        described = plain(self.config)
+        recorded = self.path / "config.yaml"
+        if recorded.exists():
+            self.compare(read_yaml(recorded), described)
+        elif self.path.is_dir() and any(self.path.iterdir()):
+            raise ConfigError(f"{self.path} is not empty and no run: choose another name with exp.run_name=")
+        self.images.mkdir(parents=True, exist_ok=True)
+        self.checkpoints.mkdir(exist_ok=True)
+        write_whole(recorded, to_yaml(described))
+        write_whole(self.path / "environment.json", json.dumps(environment(), indent=2) + "\n")
+
+    def compare(self, recorded: dict, described: dict) -> None:
+        """Raise a :class:`ConfigError` naming the first key in which the two runs differ."""
+        for key in sorted(recorded.keys() | described.keys()):
+            difference = first_difference(recorded.get(key), described.get(key), [key])
+            if difference:
+                name, old, new = difference
+                raise ConfigError(
+                    f"{self.path} holds a run with {name}={json.dumps(old)}, this one says {json.dumps(new)}: "
+                    f"give it another name (exp.run_name=NAME), or start NAME from a file of that run "
+                    f"(exp.run_name=NAME train.checkpoint_path=FILE)"
+                )
+
+    def truncate_logs(self, step: int) -> None:
+        """Drop the lines after ``step``: the resumed run writes them again."""
+        for name in ("metrics.jsonl", "timing.jsonl"):
+            path = self.path / name
+            if path.exists():
+                lines = path.read_text().splitlines(keepends=True)
+                write_whole(path, "".join(line for line in lines if whole(line) and json.loads(line)["step"] <= step))
+
+
+def whole(line: str) -> bool:
+    """Tell whether a log line was written to its end."""
+    return line.endswith("}\n")
+
+
+def plain(config: CommonConfig) -> dict[str, Any]:
+    """Return the resolved config as a plain tree without the keys that are not set."""
+    return {key: value for key, value in asdict(config).items() if value is not None}
+
+
+def first_difference(old: Any, new: Any, path: list[str]) -> tuple[str, Any, Any] | None:
+    if isinstance(old, dict) and isinstance(new, dict):
+        free = MAY_CHANGE.get(path[0], set()) if len(path) == 1 else set()
+        for key in sorted((old.keys() | new.keys()) - free):
+            difference = first_difference(old.get(key), new.get(key), [*path, key])
+            if difference:
+                return difference
+        return None
+    return None if old == new else (".".join(path), old, new)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file whole or not at all."""
+    temporary = path.with_name(f"{path.name}.tmp{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def environment() -> dict[str, Any]:
+    """Say what the run was made with: commit, versions, hardware."""
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {
+        "commit": git("rev-parse", "HEAD"),
+        "uncommitted_changes": bool(git("status", "--porcelain", "--untracked-files=no")),
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "cpus": os.cpu_count(),
+        "gpu": gpu,
+        "cuda": torch.version.cuda,
+        "packages": {name: installed(name) for name in PACKAGES},
+    }
+
+
+def installed(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def git(*arguments: str) -> str | None:
+    """Ask git about this source tree; None where there is no git or no repository."""
+    here = Path(__file__).parent
+    try:
+        return subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None

@@ -1,0 +1,85 @@
+"""One Updater a network: optimizer, precision, accumulation, clipping, and the averaging of gradients over processes."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from training.precision import Precision
+from training.schedules import Schedule
+from utils.distributed import world_size
+
+
+class Updater:
+    """Turns losses into steps of one network.
+
+    ``wrapped`` is what the player that learns calls: it averages gradients over processes. ``network`` is the bare
+    module, for everybody else. A GAN has two Updaters, a diffusion model one, a frozen teacher none.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        schedule: Schedule,
+        precision: Precision,
+        accumulate: int = 1,
+        max_grad_norm: float | None = None,
+    ):
+        self.network, self.optimizer, self.schedule, self.precision = network, optimizer, schedule, precision
+        self.accumulate, self.max_grad_norm = accumulate, max_grad_norm
+        self.scaler = precision.scaler()
+        self.base_rates = [group["lr"] for group in optimizer.param_groups]
+        self.wrapped = over_processes(network)
+
+    @contextmanager
+    def micro_step(self, last: bool) -> Iterator[None]:
+        """Run one micro-batch's forward pass in the right precision; gradients are averaged only on the last."""
+        quiet = isinstance(self.wrapped, DistributedDataParallel) and not last
+        with self.wrapped.no_sync() if quiet else nullcontext(), self.precision.autocast():
+            yield
+
+    def backward(self, loss: Tensor) -> None:
+        """Add one micro-batch's gradients: the mean over micro-batches, scaled for fp16."""
+        self.scaler.scale(loss / self.accumulate).backward()
+
+    def step(self, progress: float) -> dict[str, Tensor]:
+        """Clip, set the learning rate for ``progress`` in [0, 1], step, and clear the gradients.
+
+        Returns the gradient norm when it is clipped: it is known then without extra work.
+        """
+        measured = {}
+        for group, rate in zip(self.optimizer.param_groups, self.base_rates):
+            group["lr"] = rate * self.schedule(progress)
+        if self.max_grad_norm is not None:
+            self.scaler.unscale_(self.optimizer)
+            measured["grad_norm"] = nn.utils.clip_grad_norm_(self.network.parameters(), self.max_grad_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        return measured
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what :meth:`state_dict` gave; the learning rate stays what the config says."""
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
+
+
+def over_processes(network: nn.Module) -> nn.Module:
+    """Wrap a network in PyTorch's DistributedDataParallel when there are several processes.
+
+    Buffers are not broadcast: batch statistics are synchronised by SyncBatchNorm on CUDA, and a broadcast between two
+    forward passes would change tensors that the backward pass still needs.
+    """
+    if world_size() == 1:
+        return network
+    device = next(network.parameters()).device
+    if device.type == "cuda":
+        return DistributedDataParallel(network, device_ids=[device.index], broadcast_buffers=False)
+    return DistributedDataParallel(network, broadcast_buffers=False)

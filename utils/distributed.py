@@ -1,0 +1,89 @@
+"""Several processes through ``torchrun``; everything here also works, and does nothing, for a single one."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, distributed
+
+from utils.errors import ConfigError
+
+
+def rank() -> int:
+    return distributed.get_rank() if distributed.is_initialized() else 0
+
+
+def world_size() -> int:
+    return distributed.get_world_size() if distributed.is_initialized() else 1
+
+
+def is_main() -> bool:
+    """Tell whether this process is the one that writes files and talks."""
+    return rank() == 0
+
+
+def barrier() -> None:
+    if distributed.is_initialized():
+        distributed.barrier()
+
+
+def mean_over_processes(tensor: Tensor) -> Tensor:
+    """Return the mean of a tensor over all processes; the tensor itself for a single one."""
+    if world_size() == 1:
+        return tensor
+    total = tensor.clone()
+    distributed.all_reduce(total)
+    return total / world_size()
+
+
+def any_process(flag: bool, device: torch.device) -> bool:
+    """Tell whether the flag is set anywhere, so that all processes decide alike."""
+    if world_size() == 1:
+        return flag
+    value = torch.tensor(float(flag), device=device)
+    distributed.all_reduce(value, distributed.ReduceOp.MAX)
+    return bool(value.item())
+
+
+def choose_device(name: str) -> torch.device:
+    """Turn ``auto``, ``cpu``, ``cuda`` or ``cuda:1`` into a device; under torchrun a process takes its own GPU.
+
+    Raises :class:`ConfigError` for a word that is no device or a device that is not here.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ConfigError(f"exp.device={name} is not a device: use auto, cpu, cuda or cuda:0") from None
+    if device.type == "cuda":
+        return choose_gpu(device)
+    if device.type not in ("cpu", "mps"):
+        raise ConfigError(f"exp.device={name} is not supported: use auto, cpu, cuda or cuda:0")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise ConfigError("exp.device=mps: there is no Apple GPU here; use exp.device=cpu")
+    return device
+
+
+def choose_gpu(device: torch.device) -> torch.device:
+    if not torch.cuda.is_available():
+        raise ConfigError(f"exp.device={device}: PyTorch sees no GPU here; use exp.device=cpu")
+    index = int(os.environ.get("LOCAL_RANK", 0)) if device.index is None else device.index
+    if index >= torch.cuda.device_count():
+        raise ConfigError(f"exp.device={device}: there are {torch.cuda.device_count()} GPUs, counted from 0")
+    torch.cuda.set_device(index)
+    return torch.device("cuda", index)
+
+
+@contextmanager
+def processes(device: torch.device) -> Iterator[None]:
+    """Join the other processes when ``torchrun`` started this one, and leave them at the end."""
+    if "WORLD_SIZE" not in os.environ:
+        yield
+        return
+    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield
+    finally:
+        distributed.destroy_process_group()

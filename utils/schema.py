@@ -1,0 +1,119 @@
+"""Annotations as the schema of a config: dataclasses for sections, constructor signatures for arguments.
+
+Types are checked strictly (pydantic, as if the tree were JSON): a word or a fraction is never an integer, 1 is a
+float, a list is a list. Ranges are part of the type: ``steps: PositiveInt``.
+"""
+
+import inspect
+import json
+from collections.abc import Collection
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Annotated, Any, TypeVar, get_args, get_type_hints
+
+from pydantic import ConfigDict, Field, PydanticSchemaGenerationError, TypeAdapter, ValidationError
+from typing_extensions import NotRequired, Required, TypedDict, dataclass_transform
+
+from utils.config import Tree, find
+from utils.errors import ConfigError, did_you_mean
+
+T = TypeVar("T")
+STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
+
+PositiveInt = Annotated[int, Field(ge=1)]
+NonNegativeInt = Annotated[int, Field(ge=0)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+NonNegativeFloat = Annotated[float, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+UNKNOWN = {"extra_forbidden", "unexpected_keyword_argument"}
+MISSING = {"missing", "missing_argument", "missing_keyword_only_argument"}
+
+
+@dataclass_transform(kw_only_default=True)
+def section(cls: type[T]) -> type[T]:
+    """Make a class a section of the config: a dataclass in which an unknown key or a wrong type is an error."""
+    cls.__pydantic_config__ = STRICT
+    return dataclass(kw_only=True)(cls)
+
+
+def bind(schema: type[T], tree: Tree) -> T:
+    """Build the dataclass ``schema`` from a tree, or raise a :class:`ConfigError` that names key and fix."""
+    return validate(TypeAdapter(schema), tree, lambda path: known_keys(schema, path), where="")
+
+
+def check_arguments(cls: type, arguments: Tree, where: str, offered: Collection[str] = ()) -> Tree:
+    """Check keyword arguments against the signature of ``cls`` and return them with their types right.
+
+    ``offered`` are the parameters that the framework fills in by name (``num_classes``, ``backbone``, ...): a config
+    cannot set them. Raises :class:`ConfigError` for an unknown, missing or mistyped argument.
+    """
+    parameters = settable_parameters(cls)
+    for name in arguments.keys() & set(offered) & parameters.keys():
+        raise ConfigError(f"{where}.{name} is filled in by the framework: remove it from the config")
+    hints = {name: p for name, p in parameters.items() if name not in offered}
+    adapter = TypeAdapter(typed_dict(cls.__name__, hints))
+    return validate(adapter, arguments, lambda path: list(hints) if len(path) == 1 else [], where)
+
+
+def settable_parameters(cls: type) -> dict[str, inspect.Parameter]:
+    """Return the named parameters of a constructor with their annotations resolved; ``*args, **kwargs`` left out."""
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    parameters = {name: p for name, p in inspect.signature(cls).parameters.items() if p.kind in named}
+    hints = get_type_hints(cls if inspect.isfunction(cls) else cls.__init__, include_extras=True)
+    return {name: p.replace(annotation=hints.get(name, Any)) for name, p in parameters.items()}
+
+
+def typed_dict(name: str, parameters: dict[str, inspect.Parameter]) -> type:
+    """Make the type of a signature's keyword arguments: those without a default are required."""
+    keys = {}
+    for key, parameter in parameters.items():
+        presence = Required if parameter.default is inspect.Parameter.empty else NotRequired
+        keys[key] = presence[parameter.annotation if readable(parameter.annotation) else Any]
+    made = TypedDict(name, keys)
+    made.__pydantic_config__ = STRICT
+    return made
+
+
+def readable(annotation: Any) -> bool:
+    """Tell whether a config can hold a value of this type; a foreign class may ask for tensors or modules."""
+    try:
+        TypeAdapter(annotation, config=None if is_dataclass(annotation) else STRICT)
+    except (PydanticSchemaGenerationError, TypeError):
+        return False
+    return True
+
+
+def validate(adapter: TypeAdapter, tree: Tree, known, where: str) -> Any:
+    try:
+        return adapter.validate_json(json.dumps(tree), strict=True)
+    except ValidationError as error:
+        # A misspelt key is also a missing one: the unknown word is what the user wrote, so it comes first.
+        first = min(error.errors(), key=lambda problem: problem["type"] not in UNKNOWN)
+        raise ConfigError(explain(first, tree, known, where)) from None
+    except TypeError as error:
+        raise ConfigError(f"{where or 'the config'} holds something that YAML should not make: {error}") from None
+
+
+def explain(problem: dict, tree: Tree, known, where: str) -> str:
+    """Say one validation error in one line: the key as it is written in the config, and the fix."""
+    path = [str(part) for part in problem["loc"]]
+    full = ".".join([where, *path] if where else path)
+    if problem["type"] in UNKNOWN:
+        return f"{full} is not a config key.{did_you_mean(path[-1], known(path))}"
+    if problem["type"] in MISSING:
+        return f"{full} is missing: set it in the config or as {full}=... on the command line"
+    while path and find(tree, path) is None and not path[-1].isdigit():
+        path = path[:-1]  # pydantic appends the branch of a union that it tried
+    full = ".".join([where, *path] if where else path)
+    wish = problem["msg"].replace("Input should", "it should").replace("array", "list").replace("an object", "a section")
+    return f"{full}={json.dumps(problem['input'])}: {wish}"
+
+
+def known_keys(schema: type, path: list[str]) -> list[str]:
+    """Return the keys that may stand beside the last one of ``path``."""
+    for part in path[:-1]:
+        hint = get_type_hints(schema).get(part)
+        candidates = [hint, *get_args(hint)]
+        schema = next((c for c in candidates if is_dataclass(c)), None)
+        if schema is None:
+            return []
+    return [field.name for field in fields(schema)]
