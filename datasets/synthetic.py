@@ -9,10 +9,10 @@ import torch
 from numpy import ndarray
 from torch import Tensor
 
-from datasets.canvas import Canvas
-from datasets.dishes import DISHES
+from datasets.base import ImageDataset
+from datasets.drawing.canvas import Canvas
+from datasets.drawing.dishes import DISHES
 from datasets.registry import datasets_registry
-from utils.batch import Batch
 from utils.errors import ConfigError
 from utils.seeding import derive_seed
 
@@ -35,14 +35,14 @@ def photographed(canvas: Canvas, rng: np.random.Generator) -> ndarray:
     """Take the photo, uint8 [3, H, W]: light falling off across the picture, a trace of blur, a trace of noise."""
     picture = canvas.finished(blur=rng.uniform(0, 0.5))  # [H, W, 3]
     side = np.linspace(-1, 1, len(picture), dtype=np.float32)
-    across = canvas.light[0] * side[None, :] + canvas.light[1] * side[:, None]  # [H, W]
+    across = canvas.sun[0] * side[None, :] + canvas.sun[1] * side[:, None]  # [H, W]
     light = rng.uniform(0.92, 1.06) + rng.uniform(0.02, 0.12) * across
     noise = rng.normal(0, 1.5, picture.shape)  # grey levels
     return (picture * light[..., None] + noise).round().clip(0, 255).astype(np.uint8).transpose(2, 0, 1)
 
 
 @datasets_registry.add_to_registry(name="synthetic")
-class Synthetic:
+class Synthetic(ImageDataset):
     """``num_images`` drawn dishes, every class equally often (to one image), each drawn when first asked for and kept.
 
     Image i of a split is a function of (split, i, image_size) alone; the two splits draw from different streams.
@@ -62,23 +62,18 @@ class Synthetic:
         self.image_shape = (3, image_size, image_size)
         settings = ("synthetic", DRAWING_VERSION, split, image_size, num_images, *self.class_names)
         self.content_key = blake2b(repr(settings).encode(), digest_size=8).hexdigest()
-        self.images = torch.empty((num_images, *self.image_shape), dtype=torch.uint8)  # filled as it is asked for
+        self.images = np.empty((num_images, *self.image_shape), dtype=np.uint8)  # filled as it is asked for
         self.drawn = np.zeros(num_images, dtype=bool)
 
-    def __len__(self) -> int:
-        return len(self.labels)
+    def images_at(self, rows: Sequence[int]) -> Tensor:
+        """Return uint8 [N, 3, H, W], drawing those that nobody asked for before."""
+        rows = np.asarray(rows, dtype=np.int64) % len(self)  # -1 is the last image
+        for row in np.unique(rows[~self.drawn[rows]]):
+            self.images[row] = self.draw(int(row))
+            self.drawn[row] = True
+        return torch.from_numpy(self.images[rows])
 
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        """Return the image, uint8 [3, H, W], and its label."""
-        index = range(len(self))[index]  # an IndexError ends a for loop; -1 is the last image
-        if not self.drawn[index]:
-            rng = np.random.default_rng(derive_seed("synthetic", self.split, index))
-            picture = draw_dish(self.class_names[self.labels[index]], rng, self.image_shape[-1])
-            self.images[index] = torch.from_numpy(picture)
-            self.drawn[index] = True
-        return self.images[index], int(self.labels[index])
-
-    def __getitems__(self, indices: Sequence[int]) -> Batch:
-        """Return the images at ``indices`` as one batch: uint8 [N, 3, H, W] and int64 labels [N]."""
-        images = torch.stack([self[index][0] for index in indices])
-        return Batch(images, torch.from_numpy(self.labels[list(indices)]))
+    def draw(self, row: int) -> ndarray:
+        """Draw one image, uint8 [3, H, W]."""
+        rng = np.random.default_rng(derive_seed("synthetic", self.split, row))
+        return draw_dish(self.class_names[self.labels[row]], rng, self.image_shape[-1])
