@@ -1,0 +1,22 @@
+"""Work on all images of a dataset in threads: Pillow decodes and encodes outside of Python's lock."""
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from tqdm import tqdm
+
+T = TypeVar("T")
+
+
+def map_chunks(function: Callable[[range], T], count: int, title: str, chunk: int = 256) -> Iterator[T]:
+    """Yield ``function(rows)`` for ranges of ``chunk`` rows that cover 0 .. count - 1, in order, with a progress bar.
+
+    The first error stops the work that has not begun and is raised here.
+    """
+    chunks = [range(start, min(start + chunk, count)) for start in range(0, count, chunk)]
+    with ThreadPoolExecutor(os.cpu_count()) as pool, tqdm(total=count, desc=title, unit=" images", leave=False) as bar:
+        for rows, result in zip(chunks, pool.map(function, chunks)):
+            bar.update(len(rows))
+            yield result
