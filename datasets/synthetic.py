@@ -37,7 +37,7 @@ def photographed(canvas: Canvas, rng: np.random.Generator) -> ndarray:
     side = np.linspace(-1, 1, len(picture), dtype=np.float32)
     across = canvas.sun[0] * side[None, :] + canvas.sun[1] * side[:, None]  # [H, W]
     light = rng.uniform(0.92, 1.06) + rng.uniform(0.02, 0.12) * across
-    noise = rng.normal(0, 1.5, picture.shape)  # grey levels
+    noise = 1.5 * rng.standard_normal(picture.shape, dtype=np.float32)  # grey levels
     return (picture * light[..., None] + noise).round().clip(0, 255).astype(np.uint8).transpose(2, 0, 1)
 
 
@@ -72,6 +72,10 @@ class Synthetic(ImageDataset):
             self.images[row] = self.draw(int(row))
             self.drawn[row] = True
         return torch.from_numpy(self.images[rows])
+
+    def pixels(self) -> Tensor:
+        """Return every image, uint8 [N, 3, H, W]."""
+        return self.images_at(range(len(self)))
 
     def draw(self, row: int) -> ndarray:
         """Draw one image, uint8 [3, H, W]."""

@@ -5,6 +5,7 @@ same at any size. Angles are in radians. A colour is three numbers in [0, 255]; 
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy import ndarray
@@ -18,10 +19,18 @@ BLACK, WHITE, DUSK = (0, 0, 0), (255, 255, 255), (40, 10, 20)  # dusk: what colo
 Colour = Sequence[float] | ndarray  # red, green, blue
 
 
+@lru_cache(maxsize=16)
+def unit_arc(start: float, end: float, count: int) -> ndarray:
+    """Return ``count`` points [count, 2] along the circle of radius 1, the last just before ``end``."""
+    theta = np.linspace(start, end, count, endpoint=False)
+    points = np.stack([np.cos(theta), np.sin(theta)], axis=1)
+    points.setflags(write=False)  # everybody gets the same array
+    return points
+
+
 def arc(radius: float, start: float = 0, end: float = TURN, count: int = 40) -> ndarray:
     """Return ``count`` points [count, 2] along a circle about the origin, the last just before ``end``."""
-    theta = np.linspace(start, end, count, endpoint=False)
-    return radius * np.stack([np.cos(theta), np.sin(theta)], axis=1)
+    return radius * unit_arc(start, end, count)
 
 
 def oval(x: float, y: float, rx: float, ry: float | None = None, angle: float = 0, power: float = 2) -> ndarray:
