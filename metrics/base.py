@@ -1,0 +1,79 @@
+"""What every metric is, and what those that judge sets of images share."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from metrics.features import FeatureSpec
+
+
+class Metric(ABC):
+    """A figure of merit, of outcomes given one after the other. What an outcome holds is the metric's own."""
+
+    @abstractmethod
+    def reset(self) -> None:
+        """Forget every outcome."""
+
+    @abstractmethod
+    def update(self, outcome: Any) -> None:
+        """Take in one outcome."""
+
+    @abstractmethod
+    def compute(self) -> dict[str, float]:
+        """Return the results by name, of all outcomes since the last reset."""
+
+
+@dataclass(frozen=True)
+class SetOutcome:
+    """Features of some real and some generated images, not paired; either may be missing."""
+
+    real: Tensor | None = None  # float32 [N, D]
+    fake: Tensor | None = None  # float32 [M, D]
+
+
+class SetMetric(Metric):
+    """A metric that compares two sets of images through their features; a subclass writes :meth:`compute`.
+
+    ``features`` says which network the metric needs; None: whichever the metrics beside it use, see ``Judge``.
+    """
+
+    def __init__(self, features: FeatureSpec | None):
+        self.features = features
+        self.reset()
+
+    def reset(self) -> None:
+        self._real: list[Tensor] = []
+        self._fake: list[Tensor] = []
+
+    def update(self, outcome: SetOutcome) -> None:
+        """Take in features. Raises ``ValueError`` when they are not finite float32 [N, D]."""
+        for kept, features in ((self._real, outcome.real), (self._fake, outcome.fake)):
+            if features is not None:
+                kept.append(_checked(features))
+
+    def sets(self) -> tuple[Tensor, Tensor]:
+        """Return the real [N, D] and generated [M, D] features. Raises ``ValueError`` when a set has fewer than 2."""
+        return _joined(self._real, "real"), _joined(self._fake, "generated")
+
+    def name(self, stem: str) -> str:
+        """Return the name of a result: ``stem`` alone is the standard network's, others carry theirs (``fid768``)."""
+        spec = self.features or FeatureSpec(dims=self.sets()[0].shape[1])
+        return stem + spec.suffix
+
+
+def _checked(features: Tensor) -> Tensor:
+    if features.ndim != 2 or features.dtype != torch.float32:
+        raise ValueError(f"features are float32 [N, D], not {features.dtype} {tuple(features.shape)}")
+    if not features.isfinite().all():
+        bad = int((~features.isfinite()).any(dim=1).sum())
+        raise ValueError(f"features of {bad} of {len(features)} images are not finite")
+    return features.cpu()
+
+
+def _joined(parts: list[Tensor], kind: str) -> Tensor:
+    if sum(map(len, parts)) < 2:
+        raise ValueError(f"two images or more make a set, not {sum(map(len, parts))} {kind}")
+    return torch.cat(parts)
