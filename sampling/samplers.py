@@ -134,8 +134,9 @@ class EulerSampler(Sampler):
         sigmas = levels.tolist()
         x = noise * sigmas[0]
         for t, s in pairwise(sigmas):
-            d = (x - denoise(denoiser, x, t, cond)) / t
-            x = x + (s - t) * d
+            D = denoise(denoiser, x, t, cond)
+            d = (x - D) / t
+            x = D + s * d  # = x + (s - t) d, but nothing cancels where t is large
         return x
 
 
@@ -166,12 +167,12 @@ class HeunSampler(Sampler):
         x = noise * sigmas[0]
         for t, s in pairwise(sigmas):
             x, t = self.churn(x, t, len(sigmas) - 1, rng)
-            d = (x - denoise(denoiser, x, t, cond)) / t
-            x_s = x + (s - t) * d
+            D = denoise(denoiser, x, t, cond)
+            d = (x - D) / t
+            x = D + s * d  # Euler's step
             if s > 0:
-                d_s = (x_s - denoise(denoiser, x_s, s, cond)) / s
-                x_s = x + (s - t) * (d + d_s) / 2
-            x = x_s
+                D_s = denoise(denoiser, x, s, cond)
+                x = x + (t - s) / (2 * s) * (D_s - D)  # = x + (s - t) (d + d_s) / 2, with the x before the step
         return x
 
     def churn(self, x: Tensor, t: float, steps: int, rng: ImageRng) -> tuple[Tensor, float]:
