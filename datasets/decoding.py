@@ -5,8 +5,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from utils.errors import DataError
-
 IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"))
 SIXTEEN_BIT = ("I", "I;16", "I;16L", "I;16B", "I;16N")  # Pillow's modes of 16-bit grey
 
@@ -20,7 +18,7 @@ def read_image(path: Path, size: int) -> Image.Image:
     """Read an image file as RGB, ``size`` x ``size``: the shorter side is resized (Lanczos), the centre cropped.
 
     The camera's orientation is applied, transparency laid on white, colour profiles are ignored; of an animation it
-    is the first frame. Raises ``DataError`` when the file is no image, is cut short, or has over 89 million pixels.
+    is the first frame. Raises ``ValueError`` when the file is no image, is cut short, or has over 89 million pixels.
     """
     try:
         with Image.open(path) as image:
@@ -28,14 +26,7 @@ def read_image(path: Path, size: int) -> Image.Image:
             image.draft(None, (2 * size, 2 * size))  # a large JPEG is decoded at no more than twice the size needed
             return ImageOps.fit(to_rgb(ImageOps.exif_transpose(image)), (size, size), Image.Resampling.LANCZOS)
     except Exception as error:  # Pillow's readers raise nearly everything: OSError, SyntaxError, struct.error, ...
-        raise DataError(
-            f"{path} cannot be read as an image ({error}): replace or delete it, or set data.on_bad_image=skip"
-        ) from error
-
-
-def read_pixels(path: Path, size: int) -> np.ndarray:
-    """Return :func:`read_image` as uint8 [3, size, size]."""
-    return np.asarray(read_image(path, size)).transpose(2, 0, 1)
+        raise ValueError(f"{path} cannot be read as an image ({error})") from error
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

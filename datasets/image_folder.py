@@ -9,10 +9,11 @@ from typing import Literal
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from datasets.base import ImageDataset
-from datasets.decoding import is_image_name, read_image, read_pixels
+from datasets.decoding import is_image_name, read_image
 from datasets.parallel import map_chunks
 from datasets.registry import datasets_registry
 from utils.cache import cached_json, fingerprint
@@ -104,7 +105,7 @@ def find_bad_images(root: Path, listing: Listing, size: int) -> list[str]:
 def _readable(path: Path, size: int) -> bool:
     try:
         read_image(path, size)
-    except DataError:
+    except ValueError:
         return False
     return True
 
@@ -137,9 +138,17 @@ class ImageFolder(ImageDataset):
         self.content_key = listing.key()
         self.image_shape = (3, image_size, image_size)
 
+    def picture(self, row: int) -> Image.Image:
+        """Decode one image as a Pillow image in RGB. Raises ``DataError`` naming the file when it cannot be read."""
+        try:
+            return read_image(self.root / self.files[row], self.image_shape[-1])
+        except ValueError as error:
+            fix = "replace or delete it, or leave it out by on_bad_image=skip (in a config: data.on_bad_image=skip)"
+            raise DataError(f"{error}: {fix}") from error
+
     def images_at(self, rows: Sequence[int]) -> Tensor:
-        """Decode the images of ``rows``. Raises ``DataError`` naming the file that cannot be read."""
+        """Decode the images of ``rows``; errors as :meth:`picture`."""
         images = np.empty((len(rows), *self.image_shape), dtype=np.uint8)
         for image, row in zip(images, rows):
-            image[...] = read_pixels(self.root / self.files[row], self.image_shape[-1])
+            image[...] = np.asarray(self.picture(row)).transpose(2, 0, 1)
         return torch.from_numpy(images)
