@@ -1,6 +1,6 @@
 """Networks by name. Importing this package fills the registries of :mod:`models.registry`."""
 
-from models.diffusion import base_diffusion, unet
+from models.diffusion import base_diffusion, denoisers, unet
 from models.gan import base, dcgan
 
-__all__ = ["base", "base_diffusion", "dcgan", "unet"]
+__all__ = ["base", "base_diffusion", "dcgan", "denoisers", "unet"]
