@@ -71,7 +71,7 @@ def training_batches(dataset: Dataset, order: TrainingOrder, workers: int, devic
 
 
 def resident_pixels(dataset: Dataset, device: torch.device) -> Tensor | None:
-    """Copy a dataset that keeps its pixels in one array to the GPU, if it takes at most a quarter of the free memory."""
+    """Copy a dataset that lies in one array to the GPU, if it takes at most a quarter of the free memory."""
     if device.type != "cuda" or not hasattr(dataset, "pixels"):
         return None
     channels, height, width = dataset.image_shape

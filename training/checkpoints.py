@@ -45,18 +45,21 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def load_checkpoint(path: str | Path) -> State:
+def load_checkpoint(path: str | Path, key: str = "train.checkpoint_path") -> State:
     """Open a checkpoint of this project on the CPU; tensors and plain values only, never code.
 
-    Raises :class:`ConfigError` when there is no such file, :class:`DataError` when it is damaged or not one of ours.
+    ``key`` is the config key that named it. Raises :class:`ConfigError` when there is no such file,
+    :class:`DataError` when it is damaged or not one of ours.
     """
     path = Path(path)
     if not path.is_file():
-        raise ConfigError(f"train.checkpoint_path: there is no checkpoint {path}")
+        raise ConfigError(f"{key}: there is no checkpoint {path}")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
-        raise DataError(f"{path} holds more than tensors and plain values: it could run code and is not opened") from None
+        raise DataError(
+            f"{path} holds more than tensors and plain values: it could run code and is not opened"
+        ) from None
     except (RuntimeError, EOFError, ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
         raise DataError(f"{path} is damaged or no checkpoint ({type(error).__name__}): use an earlier one") from error
     if not isinstance(state, dict) or "format" not in state:

@@ -4,13 +4,14 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from torch import Tensor
 from torchvision.io import write_png
 from tqdm import tqdm
 
 from training.run_folder import RunFolder, plain
+from utils.distributed import is_main
 from utils.images import to_hwc
 
 Scalars = dict[str, float]
@@ -130,7 +131,9 @@ class WeightsAndBiases(Quiet):
 
     def checkpoint(self, step: int, path: Path) -> None:
         if self.run.config.exp.wandb_artifacts:
-            artifact = self.wandb.Artifact(f"{self.run.path.name}-{self.session.id}", type="model", metadata={"step": step})
+            artifact = self.wandb.Artifact(
+                f"{self.run.path.name}-{self.session.id}", type="model", metadata={"step": step}
+            )
             artifact.add_file(str(path))
             self.session.log_artifact(artifact)
 
@@ -165,8 +168,10 @@ class Loggers:
 
 
 def open_loggers(run: RunFolder, step: int) -> Loggers:
-    """Open the loggers that the config asks for, at ``step`` of the run."""
+    """Open the loggers that the config asks for, at ``step`` of the run; only the first process talks."""
     exp = run.config.exp
+    if not is_main():
+        return Loggers([])
     members: list[Logger] = [Folder(run), Console(run.config.train.steps, step)]
     if exp.use_tensorboard:
         members.append(TensorBoard(run, step))

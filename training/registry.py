@@ -1,4 +1,4 @@
-"""What training is made of besides the networks: optimizers, schedules, EMA, noise levels, and studies of a checkpoint."""
+"""What training is made of besides the networks, by name."""
 
 from utils.class_registry import ClassRegistry
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import torch
 
-from training.checkpoints import list_checkpoints
+from datasets.leaks import Leak
+from training.checkpoints import checkpoint_name, list_checkpoints
 from training.config import MAY_CHANGE, CommonConfig
 from utils.config import read_yaml, to_yaml
 from utils.errors import ConfigError
@@ -41,6 +42,14 @@ class RunFolder:
         """Return the newest whole checkpoint, or None."""
         found = list_checkpoints(self.checkpoints)
         return found[-1] if found else None
+
+    def has_checkpoint(self, step: int) -> bool:
+        return (self.checkpoints / checkpoint_name(step)).exists()
+
+    def list_left_out(self, leaks: list[Leak]) -> None:
+        """Write down which training files show a test photo."""
+        lines = [f"{leak.train_file} shows {leak.test_file}\n" for leak in leaks]
+        write_whole(self.path / "left_out.txt", "".join(lines))
 
     def open(self) -> None:
         """Create the folder, or make sure that the run in it is the one this config describes."""

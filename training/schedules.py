@@ -1,4 +1,4 @@
-"""Schedules: settings and a formula, progress in [0, 1] -> value. They serve the learning rate and all else that changes.
+"""Schedules: settings and a formula, progress in [0, 1] -> value.
 
 Progress is the share of ``train.steps`` that is done, so a schedule stretches with the run.
 """

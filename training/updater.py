@@ -1,4 +1,4 @@
-"""One Updater a network: optimizer, precision, accumulation, clipping, and the averaging of gradients over processes."""
+"""One Updater a network: optimizer, precision, accumulation, clipping; gradients averaged over processes."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -11,6 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 from training.precision import Precision
 from training.schedules import Schedule
 from utils.distributed import world_size
+from utils.errors import ConfigError
 
 
 class Updater:
@@ -69,6 +70,27 @@ class Updater:
         """Restore what :meth:`state_dict` gave; the learning rate stays what the config says."""
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
+
+
+def freeze(networks: dict[str, nn.Module], prefixes: list[str]) -> None:
+    """Stop training the parameters whose names begin with one of ``prefixes`` (``train.freeze``).
+
+    Raises :class:`ConfigError` for a prefix that fits no parameter, or when a network has nothing left to train.
+    """
+    named = [pair for network in networks.values() for pair in network.named_parameters()]
+    for prefix in prefixes:
+        chosen = [parameter for name, parameter in named if name.startswith(prefix)]
+        if not chosen:
+            raise ConfigError(f"train.freeze: no parameter's name begins with '{prefix}', the first is '{named[0][0]}'")
+        for parameter in chosen:
+            parameter.requires_grad_(False)
+    for name, network in networks.items():
+        if not any(parameter.requires_grad for parameter in network.parameters()):
+            raise ConfigError(f"train.freeze leaves nothing to train in the {name}")
+
+
+def trainable(network: nn.Module) -> list[nn.Parameter]:
+    return [parameter for parameter in network.parameters() if parameter.requires_grad]
 
 
 def over_processes(network: nn.Module) -> nn.Module:

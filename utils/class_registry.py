@@ -32,8 +32,8 @@ class ClassRegistry:
 
         def add(cls: T) -> T:
             if name in self.classes:
-                taken = self.classes[name]
-                raise ValueError(f"{self.kind} '{name}' is already {taken.__module__}.{taken.__qualname__}: take another name")
+                taken = f"{self.classes[name].__module__}.{self.classes[name].__qualname__}"
+                raise ValueError(f"{self.kind} '{name}' is already {taken}: take another name")
             self.classes[name] = cls
             return cls
 

@@ -4,10 +4,13 @@ import sys
 from collections.abc import Callable
 from difflib import get_close_matches
 from functools import wraps
+from typing import ParamSpec
+
+P = ParamSpec("P")
 
 
 class UserError(Exception):
-    """Something the user can mend. The message is one line with the fix; ``exit_status`` is what the command returns."""
+    """Something the user can mend. The message is one line with the fix; commands exit with ``exit_status``."""
 
     exit_status = 2
 
@@ -34,15 +37,15 @@ def did_you_mean(word: str, known: list[str]) -> str:
     return f" Known: {', '.join(sorted(known))}." if known else ""
 
 
-def one_line_errors(command: Callable[[], None]) -> Callable[[], None]:
+def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
     """Make a command print a :class:`UserError` as one line on stderr and exit with its status, without a traceback."""
 
     @wraps(command)
-    def run() -> None:
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
-            command()
+            command(*args, **kwargs)
         except UserError as error:
-            print(f"{command.__module__.rpartition('.')[2]}: {' '.join(str(error).split())}", file=sys.stderr)
+            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
             sys.exit(error.exit_status)
 
     return run

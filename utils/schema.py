@@ -104,7 +104,9 @@ def explain(problem: dict, tree: Tree, known, where: str) -> str:
     while path and find(tree, path) is None and not path[-1].isdigit():
         path = path[:-1]  # pydantic appends the branch of a union that it tried
     full = ".".join([where, *path] if where else path)
-    wish = problem["msg"].replace("Input should", "it should").replace("array", "list").replace("an object", "a section")
+    wish = (
+        problem["msg"].replace("Input should", "it should").replace("array", "list").replace("an object", "a section")
+    )
     return f"{full}={json.dumps(problem['input'])}: {wish}"
 
 

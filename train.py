@@ -1,0 +1,28 @@
+"""Train what a config describes: ``python3 train.py exp.config_path=FILE [section.key=value ...]``.
+
+The same command again continues the run. Several GPUs: ``torchrun --nproc_per_node=N train.py ...``. A script of
+your own that registers classes calls :func:`main` afterwards.
+"""
+
+import sys
+from collections.abc import Sequence
+
+from training.check import print_check
+from training.launch import load_trainer
+from utils.distributed import choose_device, processes
+from utils.errors import one_line_errors
+
+
+@one_line_errors
+def main(arguments: Sequence[str] | None = None) -> None:
+    trainer = load_trainer(list(sys.argv[1:] if arguments is None else arguments))
+    with processes(choose_device(trainer.config.exp.device)):
+        trainer.setup()
+        if trainer.config.exp.check:
+            print_check(trainer)
+        else:
+            trainer.training_loop()
+
+
+if __name__ == "__main__":
+    main()

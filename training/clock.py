@@ -1,0 +1,73 @@
+"""Time: how fast the run is, what is not training, and when to save or to stop."""
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Clock:
+    """Measures a run. ``aside`` keeps validation and the like out of the images a second."""
+
+    def __init__(self, stop_after_minutes: float | None = None, checkpoint_minutes: float | None = None):
+        self.stop_after = minutes(stop_after_minutes)
+        self.checkpoint_every = minutes(checkpoint_minutes)
+        self.start = self.lap_start = self.last_checkpoint = time.monotonic()
+        self.asides: dict[str, float] = {}  # seconds by name
+        self.lap_aside = 0.0
+        self.lap_images = 0
+        self.signal: int | None = None
+
+    def count(self, images: int) -> None:
+        self.lap_images += images
+
+    @contextmanager
+    def aside(self, name: str) -> Iterator[None]:
+        """Count the time spent inside under ``name``, not as training."""
+        begin = time.monotonic()
+        try:
+            yield
+        finally:
+            spent = time.monotonic() - begin
+            self.asides[name] = self.asides.get(name, 0.0) + spent
+            self.lap_aside += spent
+
+    def lap(self) -> dict[str, float]:
+        """Return the speed since the last lap, and the share of the whole time that each aside took."""
+        now = time.monotonic()
+        training = max(now - self.lap_start - self.lap_aside, 1e-9)
+        timing = {"images_per_second": self.lap_images / training, "seconds": now - self.start}
+        timing |= {f"share_{name}": spent / max(now - self.start, 1e-9) for name, spent in self.asides.items()}
+        self.lap_start, self.lap_aside, self.lap_images = now, 0.0, 0
+        return timing
+
+    def checkpoint_due(self) -> bool:
+        return time.monotonic() - self.last_checkpoint > self.checkpoint_every
+
+    def checkpoint_written(self) -> None:
+        self.last_checkpoint = time.monotonic()
+
+    def stop_due(self) -> bool:
+        """Tell whether the time is up or somebody asked the run to end."""
+        return self.signal is not None or time.monotonic() - self.start > self.stop_after
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """End after the running step on Ctrl-C or SIGTERM; a second one ends at once."""
+        names = (signal.SIGINT, signal.SIGTERM)
+        before = {name: signal.signal(name, self.hear) for name in names}
+        try:
+            yield
+        finally:
+            for name, handler in before.items():
+                signal.signal(name, handler)
+
+    def hear(self, number: int, _frame) -> None:
+        if self.signal is not None:
+            raise SystemExit(128 + number)
+        self.signal = number
+
+
+def minutes(value: float | None) -> float:
+    """Return seconds; never, if there is no value."""
+    return float("inf") if value is None else 60 * value

@@ -1,0 +1,105 @@
+"""The data of a run: what is trained on, what settings are chosen on, what the result is judged on."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from datasets.base import ImageDataset
+from datasets.leaks import Leak, check_no_overlap
+from datasets.splits import Selection, drop_leaks, split_dev
+from training.roles import Roles
+from utils.errors import ConfigError, DataError
+from utils.schema import settable_parameters
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What models must know of the data. Stored in every checkpoint, so that sampling needs no data."""
+
+    image_size: int  # pixels a side
+    image_channels: int
+    class_names: tuple[str, ...]  # sorted; label i is class_names[i]
+    conditional: bool
+
+    @property
+    def num_classes(self) -> int:
+        """Classes that models are told of; 0 is unconditional."""
+        return len(self.class_names) if self.conditional else 0
+
+    def offered(self) -> dict[str, int]:
+        """The constructor arguments that the data fills in."""
+        return {"image_size": self.image_size, "image_channels": self.image_channels, "num_classes": self.num_classes}
+
+    @classmethod
+    def of(cls, dataset: ImageDataset, conditional: bool) -> "Facts":
+        channels, height, width = dataset.image_shape
+        if height != width:
+            raise DataError(f"images must be square, not {height}x{width}: set data.image_size")
+        return cls(height, channels, tuple(dataset.class_names), conditional and bool(dataset.class_names))
+
+
+OFFERED = ("image_size", "image_channels", "num_classes")
+
+
+@dataclass(frozen=True)
+class Data:
+    train: ImageDataset
+    dev: ImageDataset | None  # held out of the training images
+    leaks: list[Leak]  # training files that show a test photo, left out
+    facts: Facts
+
+
+def open_split(roles: Roles, split: str) -> ImageDataset:
+    """Open the ``train`` or ``val`` split of the dataset that the config names."""
+    data = roles.config.data
+    offered: dict[str, Any] = {"image_size": data.image_size, "on_bad_image": data.on_bad_image, "split": split}
+    key, folder = f"data.input_{split}_dir", getattr(data, f"input_{split}_dir")
+    reads_folder = "root" in settable_parameters(roles.cls("dataset"))
+    if reads_folder and not folder:
+        raise ConfigError(f"{key} is missing: dataset {data.dataset} reads a folder")
+    if folder and not reads_folder:
+        raise ConfigError(f"{key} is set, but dataset {data.dataset} reads no folder: remove it")
+    return roles.build("dataset", root=folder, **offered)
+
+
+def open_training_data(roles: Roles, say: Say) -> Data:
+    """Open the training split without what shows a test photo and without the dev set.
+
+    Raises :class:`DataError` when a folder is missing or unusable, or training and test folders overlap.
+    """
+    data = roles.config.data
+    leaks: list[Leak] = []
+    if data.input_train_dir and data.input_val_dir:
+        check_no_overlap(data.input_train_dir, data.input_val_dir)
+    train = open_split(roles, "train")
+    if data.input_train_dir and data.input_val_dir:
+        test = open_split(roles, "val")
+        check_same_classes(train, test)
+        train, leaks = drop_leaks(train, test)
+        say(f"test photos in the training folder: {len(leaks)} files left out (left_out.txt names them)")
+    train, dev = hold_out(train, data.dev_per_class)
+    if len(train) < 1:
+        raise DataError("no training images are left: check data.input_train_dir and data.dev_per_class")
+    return Data(train, dev, leaks, Facts.of(train, data.conditional))
+
+
+def open_held_out(roles: Roles, data: Data) -> ImageDataset:
+    """Return what a run in training is judged on: the dev set, or the test split where none is held out."""
+    return open_split(roles, "val") if data.dev is None else data.dev
+
+
+def hold_out(train: ImageDataset, per_class: int) -> tuple[ImageDataset, ImageDataset | None]:
+    """Take the fixed, class-balanced dev set out of the training images."""
+    if per_class == 0:
+        return train, None
+    kept, dev = split_dev(train, per_class)
+    return Selection(train, kept), Selection(train, dev)
+
+
+def check_same_classes(train: ImageDataset, test: ImageDataset) -> None:
+    """The test split must have the training split's classes, or labels would mean different things."""
+    if list(train.class_names) != list(test.class_names):
+        odd = sorted(set(train.class_names) ^ set(test.class_names))
+        raise DataError(f"training and test folders have different classes, '{odd[0]}' is in one of them only")

@@ -1,0 +1,55 @@
+"""Judging a model: which images it must make, and by which metrics."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from datasets.base import ImageDataset
+from metrics.judge import Judge
+from metrics.registry import metrics_registry
+from training.config import CommonConfig
+from utils.errors import ConfigError
+from utils.schema import check_arguments
+
+
+def check_metrics(config: CommonConfig) -> None:
+    """Hold the names and arguments of metrics against the registry and the signatures."""
+    for name in [*config.train.val_metrics, *config.metrics_args]:
+        try:
+            cls = metrics_registry[name]
+        except ConfigError as error:
+            where = "train.val_metrics" if name in config.train.val_metrics else "metrics_args"
+            raise ConfigError(f"{where}: {error}") from None
+        check_arguments(cls, config.metrics_args.get(name, {}), f"metrics_args.{name}")
+
+
+def build_judge(config: CommonConfig, device: torch.device) -> Judge | None:
+    """Build the metrics of ``train.val_metrics`` and load their networks; None where no metric is asked for.
+
+    Raises :class:`MetricError` when weights cannot be had.
+    """
+    if not config.train.val_metrics:
+        return None
+    metrics = {name: metrics_registry[name](**config.metrics_args.get(name, {})) for name in config.train.val_metrics}
+    judge = Judge(metrics, device)
+    judge.prepare()
+    return judge
+
+
+def labels_like(dataset: ImageDataset, count: int | None = None) -> Tensor | None:
+    """Return int64 [count] labels with the class distribution of ``dataset``; None for an unlabelled one.
+
+    All of its labels by default: exactly its distribution. For fewer, evenly spaced among its sorted labels.
+    """
+    if dataset.labels is None:
+        return None
+    labels = np.sort(np.asarray(dataset.labels))
+    count = len(labels) if count is None else count
+    return torch.from_numpy(labels[np.linspace(0, len(labels) - 1, count).round().astype(np.int64)])
+
+
+def pieces(count: int, size: int) -> Iterator[range]:
+    """Cut the image indices 0 .. count - 1 into batches."""
+    return (range(start, min(start + size, count)) for start in range(0, count, size))

@@ -1,0 +1,3 @@
+"""Losses by name. Importing this fills the registries."""
+
+from training.losses import diffusion, gan  # noqa: F401

@@ -1,0 +1,47 @@
+"""A weighted sum of named losses, as a config describes it: ``{name: coefficient}``."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from utils.class_registry import ClassRegistry
+from utils.errors import ConfigError
+from utils.schema import check_arguments
+
+
+def check_losses(registry: ClassRegistry, coefficients: Mapping[str, float], arguments: Mapping, section: str) -> None:
+    """Hold the names against the registry and each loss's arguments against its signature."""
+    if not coefficients:
+        raise ConfigError(f"{section} is empty: name a loss, such as {section}.{next(iter(registry))}: 1.0")
+    for name in coefficients:
+        try:
+            cls = registry[name]
+        except ConfigError as error:
+            raise ConfigError(f"{section}: {error}") from None
+        check_arguments(cls, arguments.get(name, {}), f"losses_args.{name}")
+
+
+def check_no_stray_arguments(arguments: Mapping, *used: Mapping[str, float]) -> None:
+    """Refuse arguments of a loss that no player uses."""
+    for name in arguments:
+        if not any(name in coefficients for coefficients in used):
+            raise ConfigError(f"losses_args.{name} is set, but no loss of that name is used: remove it")
+
+
+class WeightedLosses:
+    """Sums ``coefficient * loss(outcome)`` and reports every term unweighted.
+
+    A loss may skip a step (lazy regularisation): it then returns None and is not reported.
+    """
+
+    def __init__(self, registry: ClassRegistry, coefficients: Mapping[str, float], arguments: Mapping[str, Any]):
+        self.coefficients = dict(coefficients)
+        self.losses = {name: registry[name](**arguments.get(name, {})) for name in coefficients}
+
+    def __call__(self, outcome: Any) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the total, and the terms by name, detached; nothing waits for the device."""
+        terms = {name: loss(outcome) for name, loss in self.losses.items()}
+        terms = {name: term for name, term in terms.items() if term is not None}
+        total = sum(self.coefficients[name] * term for name, term in terms.items())
+        return total, {name: term.detach() for name, term in terms.items()}

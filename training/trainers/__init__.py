@@ -1,0 +1,3 @@
+"""Trainers by name. Importing this fills the registries of all families."""
+
+from training.trainers import diffusion, gan  # noqa: F401

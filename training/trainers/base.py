@@ -1,0 +1,266 @@
+"""The loop that every family shares, and what surrounds it."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from datasets.augmentations import augmentations_registry
+from datasets.loaders import Share
+from datasets.registry import datasets_registry
+from training import persistence
+from training.clock import Clock
+from training.compiling import compile_in_place
+from training.config import CommonConfig
+from training.data import Facts, open_held_out, open_training_data
+from training.evaluation import build_judge, check_metrics, pieces
+from training.loggers import open_loggers
+from training.precision import choose_precision
+from training.registry import ema_registry, optimizers_registry, schedules_registry, studies_registry
+from training.roles import Role, Roles
+from training.run_folder import RunFolder
+from training.stepping import BatchFeed, MicroBatch
+from training.updater import Updater, freeze, trainable
+from training.validation import QuickValidation
+from training.window import LossWindow, check_finite
+from utils import distributed
+from utils.errors import ConfigError
+from utils.images import to_uint8
+from utils.seeding import derive_seed
+
+COMMON_ROLES = {
+    "dataset": Role(datasets_registry, ("root", "split", "image_size", "on_bad_image"), section="data"),
+    "schedule": Role(schedules_registry),
+    "ema": Role(ema_registry, ("network",)),
+}
+OPTIMIZER = Role(optimizers_registry, ("params",))
+
+
+class BaseTrainer(ABC):
+    """Trains networks by a config, or studies a checkpoint of them.
+
+    A family says which networks there are, what a step does and how images are made. Nothing here asks which family
+    it is.
+    """
+
+    schema: ClassVar[type[CommonConfig]]  # the config that this trainer reads
+    role_table: ClassVar[Mapping[str, Role]]
+    optimizer_roles: ClassVar[Mapping[str, str]]  # network: the role of its optimizer
+    sampled: ClassVar[str]  # the network that images come from: its weights are averaged
+
+    def __init__(self, config: CommonConfig):
+        self.config = config
+        self.roles = Roles(config, self.role_table)
+        self.step = 0
+
+    # ---- What a family says.
+
+    @abstractmethod
+    def build_networks(self) -> dict[str, nn.Module]:
+        """Construct the networks by name."""
+
+    @abstractmethod
+    def train_step(self) -> dict[str, Tensor]:
+        """Take one optimizer step for each player; return the unweighted losses by name, left on the device."""
+
+    @abstractmethod
+    def generate(self, labels: Tensor | None, indices: range, seed: int, quick: bool) -> Tensor:
+        """Make images number ``indices`` of ``seed`` for ``labels`` [N], float [N, C, H, W]; ``quick``: fewer steps."""
+
+    @abstractmethod
+    def example_passes(self, batch_size: int) -> dict[str, Callable[[], Any]]:
+        """Return, by network, a function that runs it forward once: what ``exp.check`` counts."""
+
+    def prepare_training(self) -> None:  # noqa: B027 - most families need nothing more
+        """Build what else a family trains with: losses, noise levels."""
+
+    def prepare_sampling(self) -> None:  # noqa: B027
+        """Build what else a family samples with, around ``self.average``."""
+
+    @abstractmethod
+    def describe_sampling(self) -> dict[str, Any]:
+        """Say how images are made: what stands beside a reported number."""
+
+    def module_in_training(self, name: str) -> nn.Module:
+        """Return what the learning player calls: the network itself unless a family wraps it."""
+        return self.networks[name]
+
+    def modules_to_compile(self) -> dict[str, nn.Module]:
+        return self.networks
+
+    # ---- Setting up.
+
+    def check_config(self) -> None:
+        """Check all that can be checked before any data is opened. Raises :class:`ConfigError`."""
+        config, processes = self.config, distributed.world_size()
+        self.roles.check()
+        check_metrics(config)
+        for name in config.data.augmentations:
+            augmentations_registry[name]
+        studies_registry[config.inference.study]
+        self.run = RunFolder(config)
+        self.device = distributed.choose_device(config.exp.device)
+        self.precision = choose_precision(config.train.amp, self.device)
+        if config.data.train_batch_size % (processes * config.train.accumulate):
+            raise ConfigError(
+                f"data.train_batch_size={config.data.train_batch_size} cannot be divided among {processes} processes "
+                f"x train.accumulate={config.train.accumulate}: choose a multiple"
+            )
+        if config.train.start_step and not config.train.checkpoint_path:
+            raise ConfigError("train.start_step without train.checkpoint_path: there is nothing to start from")
+
+    def setup(self) -> None:
+        """Build everything that training needs; nothing is written yet."""
+        self.check_config()
+        judge = build_judge(self.config, self.device) if distributed.is_main() else None
+        self.data = open_training_data(self.roles, self.say)
+        self.share = Share(self.config.data.train_batch_size, distributed.rank(), distributed.world_size())
+        self.make_networks(self.data.facts)
+        persistence.initialise(self)
+        freeze(self.networks, self.config.train.freeze)
+        self.ema = self.roles.build("ema", network=self.networks[self.sampled])
+        self.average = self.ema.module
+        for line in compile_in_place(self.modules_to_compile(), self.config.train.compile, self.device):
+            self.say(line)
+        self.updaters = {name: self.build_updater(name) for name in self.networks}
+        self.window = LossWindow()
+        self.prepare_training()
+        self.prepare_sampling()
+        real = open_held_out(self.roles, self.data) if judge else None
+        self.validation = QuickValidation(self.data.facts, judge, real, self.config.train.val_num_images)
+
+    def make_networks(self, facts: Facts) -> None:
+        """Build the networks, with initial weights that are a function of the seed alone."""
+        self.facts = facts
+        torch.manual_seed(derive_seed(self.config.exp.seed, "weights"))
+        self.networks = {name: network.to(self.device) for name, network in self.build_networks().items()}
+
+    def build_updater(self, name: str) -> Updater:
+        train = self.config.train
+        optimizer = self.roles.build(self.optimizer_roles[name], params=trainable(self.networks[name]))
+        module, schedule = self.module_in_training(name), self.roles.build("schedule")
+        return Updater(module, optimizer, schedule, self.precision, train.accumulate, train.max_grad_norm)
+
+    def open_run(self) -> None:
+        """Open the run folder, go on with what is in it, and start the data and the logs at the right place."""
+        if distributed.is_main():
+            self.run.open()
+            self.run.list_left_out(self.data.leaks)
+        distributed.barrier()
+        persistence.resume(self)
+        self.feed = BatchFeed(self.data, self.config, self.share, self.device, self.step)
+        self.loggers = open_loggers(self.run, self.step)
+        self.clock = Clock(self.config.train.stop_after_minutes, self.config.train.checkpoint_minutes)
+
+    # ---- The loop.
+
+    def training_loop(self) -> None:
+        """Train to ``train.steps``, or until the time is up."""
+        train = self.config.train
+        self.open_run()
+        with self.clock.listening():
+            while self.step < train.steps and not self.stop_due():
+                self.window.add(self.train_step())
+                self.step += 1
+                self.clock.count(self.share.batch_size)
+                if self.due(train.log_step):
+                    self.log_losses()
+                if self.due(train.val_step):
+                    self.validate()
+                if self.due(train.checkpoint_step) or self.checkpoint_due():
+                    self.save_checkpoint()
+        self.finish()
+
+    def micro_batches(self) -> list[MicroBatch]:
+        """Fetch this step's images, cut into ``train.accumulate`` parts."""
+        return self.feed.micro_batches(self.step)
+
+    @property
+    def progress(self) -> float:
+        """The share of the run that is done, in [0, 1)."""
+        return self.step / self.config.train.steps
+
+    @property
+    def images_seen(self) -> int:
+        """Training images up to the end of this step, over all processes."""
+        return (self.step + 1) * self.share.batch_size
+
+    def due(self, interval: int) -> bool:
+        return self.step % interval == 0 or self.step == self.config.train.steps
+
+    def stop_due(self) -> bool:
+        return distributed.any_process(self.clock.stop_due(), self.device)
+
+    def checkpoint_due(self) -> bool:
+        timed = self.config.train.checkpoint_minutes is not None
+        return timed and distributed.any_process(self.clock.checkpoint_due(), self.device)
+
+    def log_losses(self) -> None:
+        values = self.window.read()
+        check_finite(values, self.step)
+        self.loggers.scalars(self.step, values, self.clock.lap())
+
+    def validate(self) -> None:
+        """Log a grid with fixed noise and a quick judgement; the networks in training are not touched."""
+        if distributed.is_main():
+            with self.clock.aside("validation"):
+                self.loggers.image(self.step, "samples", self.validation.grid(self.quick_images))
+                self.loggers.scalars(self.step, self.validation.metrics(self.quick_images))
+        distributed.barrier()
+
+    def save_checkpoint(self) -> None:
+        """Write everything that the run needs to go on."""
+        check_finite(self.window.means(), self.step)
+        path = persistence.save(self)
+        self.loggers.checkpoint(self.step, path)
+        self.clock.checkpoint_written()
+
+    def finish(self) -> None:
+        """Save what is not saved yet, close the logs and say where everything is."""
+        if self.step and not self.run.has_checkpoint(self.step):
+            self.save_checkpoint()
+        self.loggers.close()
+        done, steps = self.step, self.config.train.steps
+        self.say(f"step {done} of {steps}: " + ("finished" if done >= steps else "the same command goes on from here"))
+        self.say(f"run folder: {self.run.path}")
+        if self.clock.signal is not None:
+            raise SystemExit(128 + self.clock.signal)
+
+    # ---- Images.
+
+    def quick_images(self, labels: Tensor | None, count: int) -> Tensor:
+        return self.synthesize_images(labels, count, self.config.exp.seed, quick=True)
+
+    def synthesize_images(self, labels: Tensor | None, count: int, seed: int, quick: bool = False) -> Tensor:
+        """Make images 0 .. count - 1 of ``seed`` with the averaged weights; uint8 [count, C, H, W] on the CPU.
+
+        An image depends on its number, its label and the seed, not on the batch it is made in.
+        """
+        made = []
+        for indices in pieces(count, self.config.data.val_batch_size):
+            some = None if labels is None else labels[indices.start : indices.stop].to(self.device)
+            with torch.no_grad(), self.precision.autocast():
+                made.append(to_uint8(self.generate(some, indices, seed, quick)).cpu())
+        return torch.cat(made)
+
+    # ---- Studying a checkpoint.
+
+    def setup_inference(self) -> None:
+        """Open ``train.checkpoint_path`` and keep its averaged weights. Needs no data: the file knows the classes."""
+        self.check_config()
+        self.checkpoint = persistence.open_for_inference(self)
+        self.make_networks(Facts(**self.checkpoint["facts"]))
+        self.average = persistence.load_average(self)
+        self.prepare_sampling()
+
+    def inference(self) -> None:
+        """Run ``inference.study`` on the checkpoint."""
+        studies_registry[self.config.inference.study]().run(self)
+
+    @staticmethod
+    def say(line: str) -> None:
+        """Print a line, once however many processes there are."""
+        if distributed.is_main():
+            print(line, flush=True)

@@ -1,0 +1,177 @@
+"""Diffusion models: a denoiser learns, a sampler makes images."""
+
+from collections.abc import Callable
+from dataclasses import field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import models  # noqa: F401 - fills the registries
+import sampling  # noqa: F401
+from models.diffusion.denoisers import Prediction
+from models.registry import denoisers_registry, diffusion_models_registry
+from sampling.registry import guidance_registry, samplers_registry, sampling_levels_registry
+from training.config import Arguments, Coefficients, CommonConfig, TrainSection
+from training.data import OFFERED
+from training.losses.builder import WeightedLosses, check_losses, check_no_stray_arguments
+from training.losses.diffusion import DiffusionOutcome
+from training.losses.registry import losses_registry
+from training.registry import levels_registry
+from training.roles import Role
+from training.stepping import MicroBatch
+from training.trainers.base import COMMON_ROLES, OPTIMIZER, BaseTrainer
+from training.trainers.registry import diffusion_trainers_registry
+from training.window import mean_terms
+from utils.batch import Condition
+from utils.errors import ConfigError
+from utils.schema import Fraction, PositiveInt, section
+from utils.seeding import ImageRng
+
+
+@section
+class DiffusionTrainSection(TrainSection):
+    model: str = "base_diffusion"
+    denoiser: str = "ddpm"
+    levels: str = "table"  # noise levels in training
+    optimizer: str = "adam"
+    sampler: str = "ddim"
+    sampling_levels: str = "respaced"
+    guidance: str | None = None
+    label_dropout: Fraction = 0.0  # how often a label is hidden, so that guidance has a null class to lean on
+    val_sampling_steps: PositiveInt = 10  # steps of a quick validation
+
+
+@section
+class DiffusionConfig(CommonConfig):
+    train: DiffusionTrainSection
+    model_args: Arguments = field(default_factory=dict)
+    denoiser_args: Arguments = field(default_factory=dict)
+    levels_args: Arguments = field(default_factory=dict)
+    optimizer_args: Arguments = field(default_factory=dict)
+    sampler_args: Arguments = field(default_factory=dict)
+    sampling_levels_args: Arguments = field(default_factory=dict)
+    guidance_args: Arguments = field(default_factory=dict)
+    losses_coef: Coefficients = field(default_factory=lambda: {"mse": 1.0})
+
+
+class Predict(nn.Module):
+    """Makes ``denoiser.predict`` a module's forward, which is what averages gradients over processes."""
+
+    def __init__(self, denoiser: nn.Module):
+        super().__init__()
+        self.denoiser = denoiser
+
+    def forward(self, x: Tensor, sigma: Tensor, cond: Condition) -> Prediction:
+        return self.denoiser.predict(x, sigma, cond)
+
+
+@diffusion_trainers_registry.add_to_registry(name="base_diffusion_trainer")
+class BaseDiffusionTrainer(BaseTrainer):
+    """Adds noise to images, asks the denoiser, and compares its answer with what it should be."""
+
+    schema = DiffusionConfig
+    sampled = "denoiser"
+    optimizer_roles = {"denoiser": "optimizer"}
+    role_table = {
+        **COMMON_ROLES,
+        "model": Role(diffusion_models_registry, OFFERED),
+        "denoiser": Role(denoisers_registry, ("backbone",)),
+        "levels": Role(levels_registry, ("denoiser",)),
+        "optimizer": OPTIMIZER,
+        "sampler": Role(samplers_registry),
+        "sampling_levels": Role(sampling_levels_registry),
+        "guidance": Role(guidance_registry, ("denoiser", "num_classes")),
+    }
+
+    def check_config(self) -> None:
+        super().check_config()
+        check_losses(losses_registry, self.config.losses_coef, self.config.losses_args, "losses_coef")
+        check_no_stray_arguments(self.config.losses_args, self.config.losses_coef)
+        if self.config.train.guidance == "cfg" and self.config.train.label_dropout == 0:
+            raise ConfigError("train.guidance=cfg needs a null class: train with train.label_dropout=0.1")
+
+    def build_networks(self) -> dict[str, nn.Module]:
+        backbone = self.roles.build("model", **self.facts.offered())
+        offered = {} if self.denoiser_steps(backbone) is None else {"num_steps": self.denoiser_steps(backbone)}
+        return {"denoiser": self.roles.build("denoiser", backbone=backbone, **offered)}
+
+    def denoiser_steps(self, backbone: nn.Module) -> int | None:
+        """Return the table length that the template's ``base_diffusion`` brings for the denoiser, if none is set."""
+        own, denoisers = getattr(backbone, "num_steps", None), self.config.denoiser_args.get("num_steps")
+        if own is not None and denoisers not in (None, own):
+            raise ConfigError(f"model_args.num_steps={own} and denoiser_args.num_steps={denoisers} differ: keep one")
+        return own if denoisers is None else None
+
+    def prepare_training(self) -> None:
+        self.losses = WeightedLosses(losses_registry, self.config.losses_coef, self.config.losses_args)
+        self.levels = self.roles.build("levels", denoiser=self.networks["denoiser"])
+
+    def module_in_training(self, name: str) -> nn.Module:
+        return Predict(self.networks[name])
+
+    def modules_to_compile(self) -> dict[str, nn.Module]:
+        return {"backbone": self.networks["denoiser"].backbone}
+
+    def train_step(self) -> dict[str, Tensor]:
+        updater, terms = self.updaters["denoiser"], []
+        for micro in self.micro_batches():
+            with updater.micro_step(micro.last):
+                loss, parts = self.losses(self.denoise(micro, updater.wrapped))
+            updater.backward(loss)
+            terms.append(parts)
+        measured = updater.step(self.progress)
+        self.ema.update(self.networks["denoiser"], self.share.batch_size, self.images_seen)
+        return mean_terms(terms) | measured
+
+    def denoise(self, micro: MicroBatch, predict: nn.Module) -> DiffusionOutcome:
+        """Draw noise and its level for every image, and ask the network."""
+        noise = micro.rng.randn("noise", micro.images.shape[1:])
+        levels = self.levels(micro.rng.rand)
+        cond = self.hide_labels(micro)
+        micro.rng.seed_layers("denoiser")
+        prediction = predict(micro.images + levels.sigma[:, None, None, None] * noise, levels.sigma, cond)
+        target = self.networks["denoiser"].target(micro.images, noise, levels.sigma)
+        return DiffusionOutcome(micro.images, noise, levels.sigma, levels.weight, target, prediction, cond)
+
+    def hide_labels(self, micro: MicroBatch) -> Condition:
+        """Replace labels by the null class, at random (Ho & Salimans 2022, Algorithm 1)."""
+        if micro.cond.labels is None or self.config.train.label_dropout == 0:
+            return micro.cond
+        hidden = micro.rng.rand("label_dropout") < self.config.train.label_dropout
+        return Condition(micro.cond.labels.masked_fill(hidden, self.facts.num_classes))
+
+    # ---- Images.
+
+    def prepare_sampling(self) -> None:
+        self.sampler = self.roles.build("sampler")
+        schedule = self.roles.build("sampling_levels")
+        self.sampling_levels = schedule.levels(self.average)  # [steps + 1]
+        steps = min(self.config.train.val_sampling_steps, schedule.steps)
+        quick = {**self.roles.arguments("sampling_levels"), "steps": steps}
+        self.quick_levels = self.roles.cls("sampling_levels")(**quick).levels(self.average)
+        self.guided = self.average
+        if self.config.train.guidance:
+            self.guided = self.roles.build("guidance", denoiser=self.average, num_classes=self.facts.num_classes)
+
+    def generate(self, labels: Tensor | None, indices: range, seed: int, quick: bool) -> Tensor:
+        rng = ImageRng(seed, indices)
+        size = self.facts.image_size
+        noise = rng.randn((self.facts.image_channels, size, size), self.device)
+        levels = self.quick_levels if quick else self.sampling_levels
+        return self.sampler(self.guided, noise, Condition(labels), levels, rng)
+
+    def describe_sampling(self) -> dict[str, Any]:
+        steps = len(self.sampling_levels) - 1
+        per_call = self.guided.evaluations(self.sampling_levels) if self.config.train.guidance else 1
+        roles = ("sampler", "sampling_levels", "guidance")
+        described = {role: {"name": self.roles.name(role), **self.roles.arguments(role)} for role in roles}
+        return {**described, "steps": steps, "evaluations_per_image": self.sampler.evaluations(steps) * per_call}
+
+    def example_passes(self, batch_size: int) -> dict[str, Callable[[], Any]]:
+        size, channels = self.facts.image_size, self.facts.image_channels
+        x = torch.zeros(batch_size, channels, size, size, device=self.device)
+        sigma = torch.ones(batch_size, device=self.device)
+        labels = torch.zeros(batch_size, dtype=torch.long, device=self.device) if self.facts.conditional else None
+        denoiser = self.networks["denoiser"]
+        return {"denoiser": lambda: denoiser.predict(x, sigma, Condition(labels)).output}

@@ -1,0 +1,162 @@
+"""GANs: a generator and a discriminator take turns."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import models  # noqa: F401 - fills the registries
+from models.registry import discs_registry, gens_registry
+from training.config import Arguments, Coefficients, CommonConfig, TrainSection
+from training.data import OFFERED
+from training.losses.builder import WeightedLosses, check_losses, check_no_stray_arguments
+from training.losses.gan import GanOutcome
+from training.losses.registry import disc_losses_registry, gen_losses_registry
+from training.roles import Role
+from training.stepping import MicroBatch
+from training.trainers.base import COMMON_ROLES, OPTIMIZER, BaseTrainer
+from training.trainers.registry import gan_trainers_registry
+from training.updater import trainable
+from training.window import mean_terms
+from utils.batch import Condition
+from utils.schema import section
+from utils.seeding import ImageRng
+
+
+@section
+class GanTrainSection(TrainSection):
+    generator: str = "base_gen"
+    discriminator: str = "base_disc"
+    gen_optimizer: str = "adam"
+    disc_optimizer: str = "adam"
+
+
+@section
+class GanConfig(CommonConfig):
+    train: GanTrainSection
+    generator_args: Arguments = field(default_factory=dict)
+    discriminator_args: Arguments = field(default_factory=dict)
+    gen_optimizer_args: Arguments = field(default_factory=dict)
+    disc_optimizer_args: Arguments = field(default_factory=dict)
+    gen_losses: Coefficients = field(default_factory=dict)
+    disc_losses: Coefficients = field(default_factory=dict)
+
+
+@contextmanager
+def watching(network: nn.Module) -> Iterator[nn.Module]:
+    """Let gradients pass through a network without reaching its weights: the other player's turn."""
+    parameters = trainable(network)
+    try:
+        yield network.requires_grad_(False)
+    finally:
+        for parameter in parameters:
+            parameter.requires_grad_(True)
+
+
+@gan_trainers_registry.add_to_registry(name="base_gan_trainer")
+class BaseGANTrainer(BaseTrainer):
+    """Each step the discriminator learns to tell real from generated, then the generator to pass as real.
+
+    Both see the labels of the same real images; each move draws its own latents.
+    """
+
+    schema = GanConfig
+    sampled = "generator"
+    optimizer_roles = {"generator": "gen_optimizer", "discriminator": "disc_optimizer"}
+    role_table = {
+        **COMMON_ROLES,
+        "generator": Role(gens_registry, OFFERED),
+        "discriminator": Role(discs_registry, OFFERED),
+        "gen_optimizer": OPTIMIZER,
+        "disc_optimizer": OPTIMIZER,
+    }
+
+    def check_config(self) -> None:
+        super().check_config()
+        config = self.config
+        check_losses(gen_losses_registry, config.gen_losses, config.losses_args, "gen_losses")
+        check_losses(disc_losses_registry, config.disc_losses, config.losses_args, "disc_losses")
+        check_no_stray_arguments(config.losses_args, config.gen_losses, config.disc_losses)
+
+    def build_networks(self) -> dict[str, nn.Module]:
+        return {name: self.roles.build(name, **self.facts.offered()) for name in ("generator", "discriminator")}
+
+    def prepare_training(self) -> None:
+        arguments = self.config.losses_args
+        self.gen_losses = WeightedLosses(gen_losses_registry, self.config.gen_losses, arguments)
+        self.disc_losses = WeightedLosses(disc_losses_registry, self.config.disc_losses, arguments)
+
+    def modules_to_compile(self) -> dict[str, nn.Module]:
+        """Compile the generator; the discriminator stays eager: a gradient penalty differentiates it twice."""
+        return {"generator": self.networks["generator"]}
+
+    def train_step(self) -> dict[str, Tensor]:
+        micros = self.micro_batches()
+        terms = self.discriminator_move(micros) | self.generator_move(micros)
+        self.ema.update(self.networks["generator"], self.share.batch_size, self.images_seen)
+        return terms
+
+    def discriminator_move(self, micros: list[MicroBatch]) -> dict[str, Tensor]:
+        updater, generator, terms = self.updaters["discriminator"], self.networks["generator"], []
+        for micro in micros:
+            z = self.latents(micro, "discriminator")
+            with updater.micro_step(micro.last):
+                with torch.no_grad():
+                    fake = generator(z, micro.cond).float()
+                outcome = self.judge_both(micro, fake, z, generator, updater.wrapped)
+                loss, parts = self.disc_losses(outcome)
+            updater.backward(loss)
+            logits = {"real_logits": outcome.real_logits, "fake_logits": outcome.fake_logits}
+            terms.append(parts | {name: value.detach().mean() for name, value in logits.items()})
+        return mean_terms(terms) | updater.step(self.progress)
+
+    def judge_both(
+        self, micro: MicroBatch, fake: Tensor, z: Tensor, generator: nn.Module, disc: nn.Module
+    ) -> GanOutcome:
+        """Ask the discriminator about real and generated images, in passes of their own."""
+        real_logits = disc(micro.images, micro.cond).float()
+        fake_logits = disc(fake, micro.cond).float()
+        return GanOutcome(self.step, micro.images, fake, z, micro.cond, generator, disc, fake_logits, real_logits)
+
+    def generator_move(self, micros: list[MicroBatch]) -> dict[str, Tensor]:
+        updater, terms = self.updaters["generator"], []
+        with watching(self.networks["discriminator"]) as disc:
+            for micro in micros:
+                z = self.latents(micro, "generator")
+                with updater.micro_step(micro.last):
+                    fake = updater.wrapped(z, micro.cond)
+                    logits = disc(fake, micro.cond).float()
+                    loss, parts = self.gen_losses(
+                        GanOutcome(self.step, micro.images, fake, z, micro.cond, updater.wrapped, disc, logits)
+                    )
+                updater.backward(loss)
+                terms.append(parts)
+        return mean_terms(terms) | {f"gen_{name}": value for name, value in updater.step(self.progress).items()}
+
+    def latents(self, micro: MicroBatch, move: str) -> Tensor:
+        """Draw z [N, Z] for a move, and seed what the networks draw by themselves."""
+        micro.rng.seed_layers(move)
+        return micro.rng.randn(f"z/{move}", (self.networks["generator"].z_dim,))
+
+    # ---- Images.
+
+    def generate(self, labels: Tensor | None, indices: range, seed: int, quick: bool) -> Tensor:
+        z = ImageRng(seed, indices).randn((self.average.z_dim,), self.device)
+        return self.average(z, Condition(labels))
+
+    def describe_sampling(self) -> dict[str, Any]:
+        return {"evaluations_per_image": 1}
+
+    def example_passes(self, batch_size: int) -> dict[str, Callable[[], Any]]:
+        size, channels = self.facts.image_size, self.facts.image_channels
+        x = torch.zeros(batch_size, channels, size, size, device=self.device)
+        z = torch.zeros(batch_size, self.networks["generator"].z_dim, device=self.device)
+        labels = torch.zeros(batch_size, dtype=torch.long, device=self.device) if self.facts.conditional else None
+        players = self.networks
+        return {
+            "generator": lambda: players["generator"](z, Condition(labels)),
+            "discriminator": lambda: players["discriminator"](x, Condition(labels)),
+        }
