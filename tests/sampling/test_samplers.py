@@ -146,6 +146,14 @@ def test_heun_never_more_than_doubles_the_variance_of_the_noise(gaussian, noise)
     assert t_hat**2 == pytest.approx(2 * 3.0**2)
 
 
+def test_s_noise_scales_what_heun_adds(noise):
+    plain, doubled = (
+        HeunSampler(s_churn=1, s_noise=s_noise).churn(noise, t=3.0, steps=10, rng=ImageRng(0, range(4)))[0] - noise
+        for s_noise in (1.0, 2.0)
+    )
+    torch.testing.assert_close(doubled, 2 * plain)
+
+
 @every_sampler
 def test_the_image_of_a_sampler_does_not_depend_on_its_batch(name, gaussian):
     levels = KarrasLevels(5).levels(gaussian())
