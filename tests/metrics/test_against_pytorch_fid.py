@@ -1,0 +1,92 @@
+"""On the same PNG files the judge gives the number that pytorch-fid's own command prints."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from metrics.features import ImageSet
+from metrics.fid import FID
+from metrics.judge import Judge
+
+pytestmark = pytest.mark.skipif(
+    tuple(map(int, scipy.__version__.split(".")[:2])) >= (1, 18),
+    reason="pytorch-fid 0.3.0 calls what SciPy 1.18 removed: install scipy<1.18 to compare",
+)
+
+
+def smooth_images(count: int, seed: int, contrast: float) -> Tensor:
+    """Draw uint8 images of soft random patches, [N, 3, 48, 48]."""
+    patches = torch.randn(count, 3, 6, 6, generator=torch.Generator().manual_seed(seed))
+    return interpolate(128 + contrast * patches, size=48, mode="bicubic").clamp(0, 255).to(torch.uint8)
+
+
+def save(images: Tensor, folder: Path) -> Tensor:
+    folder.mkdir()
+    for i, pixels in enumerate(images.permute(0, 2, 3, 1).numpy()):
+        Image.fromarray(pixels).save(folder / f"{i:04d}.png")
+    return images
+
+
+def photos(split: str, count: int) -> Tensor:
+    """Read photos of one split, the first of each class in turn."""
+    root = Path(os.environ["FOOD101_DIR"], split)
+    files = sorted(root.glob("*/*.jpg"), key=lambda path: path.name)[:count]
+    arrays = [np.asarray(Image.open(path).convert("RGB")) for path in files]
+    return torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2)
+
+
+def judged(real: Tensor, fake: Tensor, **arguments) -> float:
+    (value,) = Judge({"fid": FID(**arguments)}).evaluate(
+        ImageSet("real", len(real), lambda: iter([real])), [fake]
+    ).values()  # fmt: skip
+    return value
+
+
+def printed_by_pytorch_fid(torch_home: Path, real: Path, fake: Path, dims: int) -> float:
+    command = [sys.executable, "-m", "pytorch_fid", real, fake, "--dims", dims, "--device", "cpu", "--num-workers", 0]
+    environment = {**os.environ, "TORCH_HOME": str(torch_home), "PYTHONWARNINGS": "ignore"}
+    done = subprocess.run(list(map(str, command)), env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return float(done.stdout.rpartition("FID:")[2])
+
+
+def test_with_random_weights(random_weights, torch_home, tmp_path):
+    """More images than dims, so that the covariances have full rank and SciPy's square root is exact."""
+    real = save(smooth_images(68, seed=1, contrast=60), tmp_path / "real")
+    fake = save(smooth_images(68, seed=2, contrast=10), tmp_path / "fake")
+    theirs = printed_by_pytorch_fid(torch_home, tmp_path / "real", tmp_path / "fake", dims=64)
+    assert judged(real, fake, dims=64) == pytest.approx(theirs, abs=1e-3, rel=1e-6)
+    assert theirs > 1
+
+
+@pytest.fixture(scope="module")
+def padded_home(torch_home, tmp_path_factory) -> Path:
+    """A ``TORCH_HOME`` with the true weights of ``$FID_WEIGHTS``, what that file lacks filled with random numbers."""
+    if "FID_WEIGHTS" not in os.environ or "FOOD101_DIR" not in os.environ:
+        pytest.skip("set FID_WEIGHTS to a weights file and FOOD101_DIR to a folder with train/ and test/")
+    (random,) = torch_home.rglob("*.pth")
+    home = tmp_path_factory.mktemp("padded_home")
+    padded = home / random.relative_to(torch_home)
+    padded.parent.mkdir(parents=True)
+    true = torch.load(os.environ["FID_WEIGHTS"], weights_only=True)
+    torch.save(torch.load(random, weights_only=True) | true, padded)
+    return home
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dims, count", [(64, 80), (768, 100)])
+def test_with_true_weights_on_photos(dims, count, padded_home, tmp_path):
+    real, fake = save(photos("test", count), tmp_path / "real"), save(photos("train", count), tmp_path / "fake")
+    theirs = printed_by_pytorch_fid(padded_home, tmp_path / "real", tmp_path / "fake", dims)
+    ours = judged(real, fake, dims=dims, weights_path=os.environ["FID_WEIGHTS"])
+    print(f"dims {dims}: ours {ours:.7f}, pytorch-fid {theirs:.7f}")
+    assert ours == pytest.approx(theirs, abs=1e-3)
