@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from sampling.registry import guidance_registry
 from utils.batch import Condition, map_tensors
 from utils.errors import ConfigError
+from utils.schema import NonNegativeFloat
 
 
 class Guidance(nn.Module, ABC):
@@ -50,13 +51,19 @@ class ClassifierFreeGuidance(Guidance):
     model without classes.
     """
 
-    def __init__(self, denoiser: nn.Module, num_classes: int, scale: float = 1.5, interval: list[float] | None = None):
+    def __init__(
+        self,
+        denoiser: nn.Module,
+        num_classes: int,
+        scale: NonNegativeFloat = 1.5,
+        interval: list[NonNegativeFloat] | None = None,
+    ):
         super().__init__(denoiser)
         if num_classes == 0:
             raise ConfigError(
                 "guidance 'cfg' needs a model with classes: this one is unconditional, leave guidance out"
             )
-        if interval is not None and not (len(interval) == 2 and 0 <= interval[0] < interval[1]):
+        if interval is not None and not (len(interval) == 2 and interval[0] < interval[1]):
             raise ConfigError(f"interval must be two noise levels, the lower first, not {interval}")
         self.num_classes = num_classes
         self.scale = scale

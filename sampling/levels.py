@@ -11,12 +11,7 @@ from torch import Tensor, nn
 
 from sampling.registry import sampling_levels_registry
 from utils.errors import ConfigError
-
-
-def check_steps(steps: int) -> int:
-    if steps < 1:
-        raise ConfigError(f"steps must be at least 1, not {steps}")
-    return steps
+from utils.schema import PositiveFloat, PositiveInt
 
 
 def down_to_zero(sigmas: Tensor) -> Tensor:
@@ -32,11 +27,13 @@ class KarrasLevels:
     """
 
     def __init__(
-        self, steps: int = 18, rho: float = 7.0, sigma_min: float | None = None, sigma_max: float | None = None
+        self,
+        steps: PositiveInt = 18,
+        rho: PositiveFloat = 7.0,
+        sigma_min: PositiveFloat | None = None,
+        sigma_max: PositiveFloat | None = None,
     ):
-        if rho <= 0:
-            raise ConfigError(f"rho must be positive, not {rho}")
-        self.steps = check_steps(steps)
+        self.steps = steps
         self.rho = rho
         self.sigma_min = sigma_min
         self.sigma_max = sigma_max
@@ -58,8 +55,8 @@ class KarrasLevels:
 class LinearLevels:
     """Evenly spaced in t = sigma / (1 + sigma), the time of a rectified flow (Liu et al. 2022)."""
 
-    def __init__(self, steps: int = 50):
-        self.steps = check_steps(steps)
+    def __init__(self, steps: PositiveInt = 50):
+        self.steps = steps
 
     def levels(self, denoiser: nn.Module) -> Tensor:
         """Return the levels from the denoiser's largest, float64 [steps + 1]."""
@@ -71,8 +68,8 @@ class LinearLevels:
 class CosineLevels:
     """Evenly spaced in the angle arctan(sigma): signal cos, noise sin (Nichol and Dhariwal 2021, offset 0)."""
 
-    def __init__(self, steps: int = 50):
-        self.steps = check_steps(steps)
+    def __init__(self, steps: PositiveInt = 50):
+        self.steps = steps
 
     def levels(self, denoiser: nn.Module) -> Tensor:
         """Return the levels from the denoiser's largest, float64 [steps + 1]."""
@@ -86,8 +83,8 @@ class RespacedLevels:
     Nichol and Dhariwal, "Improved Denoising Diffusion Probabilistic Models" (2021), section 4.
     """
 
-    def __init__(self, steps: int = 50):
-        self.steps = check_steps(steps)
+    def __init__(self, steps: PositiveInt = 50):
+        self.steps = steps
 
     def levels(self, denoiser: nn.Module) -> Tensor:
         """Return the levels, float64 [steps + 1]. Raises ConfigError if there is no table, or one that is shorter."""

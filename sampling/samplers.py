@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from sampling.registry import samplers_registry
 from utils.batch import Condition
-from utils.errors import ConfigError
+from utils.schema import Fraction, NonNegativeFloat
 from utils.seeding import ImageRng
 
 
@@ -57,8 +57,6 @@ class DDPMSampler(Sampler):
     """
 
     def __init__(self, variance: Literal["small", "large"] = "small", clip: bool = True):
-        if variance not in ("small", "large"):
-            raise ConfigError(f"variance must be small or large, not '{variance}'")
         self.variance = variance
         self.clip = clip
 
@@ -92,9 +90,7 @@ class DDIMSampler(Sampler):
     ``eta`` is the share drawn afresh: 0 is deterministic, 1 is the ``ddpm`` sampler. ``clip`` keeps D in [-1, 1].
     """
 
-    def __init__(self, eta: float = 0.0, clip: bool = True):
-        if not 0 <= eta <= 1:
-            raise ConfigError(f"eta must be between 0 and 1, not {eta}")
+    def __init__(self, eta: Fraction = 0.0, clip: bool = True):
         self.eta = eta
         self.clip = clip
 
@@ -148,9 +144,13 @@ class HeunSampler(Sampler):
     its standard deviation.
     """
 
-    def __init__(self, s_churn: float = 0.0, s_tmin: float = 0.0, s_tmax: float = float("inf"), s_noise: float = 1.0):
-        if s_churn < 0 or s_noise < 0:
-            raise ConfigError(f"s_churn and s_noise must not be negative: {s_churn} and {s_noise}")
+    def __init__(
+        self,
+        s_churn: NonNegativeFloat = 0.0,
+        s_tmin: NonNegativeFloat = 0.0,
+        s_tmax: NonNegativeFloat = float("inf"),
+        s_noise: NonNegativeFloat = 1.0,
+    ):
         self.s_churn = s_churn
         self.s_tmin = s_tmin
         self.s_tmax = s_tmax

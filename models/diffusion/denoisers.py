@@ -18,6 +18,7 @@ from models.diffusion.noise_tables import noise_table
 from models.registry import denoisers_registry
 from utils.batch import Condition
 from utils.errors import ConfigError
+from utils.schema import PositiveFloat, PositiveInt
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ class DDPMDenoiser(TableDenoiser):
     def __init__(
         self,
         backbone: nn.Module,
-        num_steps: int | None = None,  # length of the table; None: 1000
+        num_steps: PositiveInt | None = None,  # length of the table; None: 1000
         schedule: Literal["linear", "cosine"] = "linear",
     ):
         super().__init__(backbone, num_steps, schedule)
@@ -118,7 +119,7 @@ class VDenoiser(TableDenoiser):
     def __init__(
         self,
         backbone: nn.Module,
-        num_steps: int | None = None,  # length of the table; None: 1000
+        num_steps: PositiveInt | None = None,  # length of the table; None: 1000
         schedule: Literal["linear", "cosine"] = "cosine",
     ):
         super().__init__(backbone, num_steps, schedule)
@@ -142,10 +143,14 @@ class EDMDenoiser(Denoiser):
     ``sigma_data`` is the standard deviation of the data.
     """
 
-    def __init__(self, backbone: nn.Module, sigma_data: float = 0.5, sigma_min: float = 0.002, sigma_max: float = 80.0):
+    def __init__(
+        self,
+        backbone: nn.Module,
+        sigma_data: PositiveFloat = 0.5,
+        sigma_min: PositiveFloat = 0.002,
+        sigma_max: PositiveFloat = 80.0,
+    ):
         super().__init__(backbone, sigma_min, sigma_max)
-        if sigma_data <= 0:
-            raise ConfigError(f"sigma_data must be positive, not {sigma_data}")
         self.sigma_data = float(sigma_data)
 
     def predict(self, x: Tensor, sigma: Tensor, cond: Condition | None = None) -> Prediction:
@@ -172,7 +177,7 @@ class FlowDenoiser(Denoiser):
     network is told 1000 t, so that the embedding of a DDPM's step sees the numbers that it was made for.
     """
 
-    def __init__(self, backbone: nn.Module, sigma_min: float = 0.001, sigma_max: float = 1000.0):
+    def __init__(self, backbone: nn.Module, sigma_min: PositiveFloat = 0.001, sigma_max: PositiveFloat = 1000.0):
         super().__init__(backbone, sigma_min, sigma_max)
 
     def predict(self, x: Tensor, sigma: Tensor, cond: Condition | None = None) -> Prediction:

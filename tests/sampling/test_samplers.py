@@ -11,6 +11,7 @@ from sampling.levels import KarrasLevels
 from sampling.registry import samplers_registry
 from sampling.samplers import DDIMSampler, DDPMSampler, DPMPlusPlus2MSampler, EulerSampler, HeunSampler
 from utils.errors import ConfigError
+from utils.schema import check_arguments
 from utils.seeding import ImageRng
 
 every_sampler = pytest.mark.parametrize("name", samplers_registry)
@@ -223,13 +224,15 @@ def test_sampling_builds_no_graph_but_lets_guidance_take_a_gradient(name, gaussi
 
 
 @pytest.mark.parametrize(
-    "build, message",
+    "sampler, setting, value",
     [
-        (lambda: DDPMSampler(variance="medium"), "variance must be small or large, not 'medium'"),
-        (lambda: DDIMSampler(eta=1.5), "eta must be between 0 and 1, not 1.5"),
-        (lambda: HeunSampler(s_churn=-1), "s_churn and s_noise must not be negative"),
+        (DDPMSampler, "variance", "medium"),
+        (DDPMSampler, "clip", "yes"),
+        (DDIMSampler, "eta", 1.5),
+        (HeunSampler, "s_churn", -1),
+        (HeunSampler, "s_noise", -0.1),
     ],
 )
-def test_a_wrong_setting_is_named(build, message):
-    with pytest.raises(ConfigError, match=message):
-        build()
+def test_a_wrong_setting_is_named(sampler, setting, value):
+    with pytest.raises(ConfigError, match=rf"sampler_args\.{setting}\b"):
+        check_arguments(sampler, {setting: value}, "sampler_args")

@@ -10,6 +10,7 @@ import sampling  # noqa: F401  fills the registries
 from sampling.levels import CosineLevels, KarrasLevels, LinearLevels, RespacedLevels
 from sampling.registry import sampling_levels_registry
 from utils.errors import ConfigError
+from utils.schema import check_arguments
 
 CONTINUOUS = SimpleNamespace(sigma_min=0.002, sigma_max=80.0, table=None)
 TABLE = torch.logspace(-2, 2, 1000)
@@ -69,13 +70,17 @@ def test_respaced_levels_never_repeat(steps):
         (lambda: RespacedLevels(1001).levels(DISCRETE), "steps must be at most 1000, .* not 1001"),
         (lambda: KarrasLevels(sigma_max=100).levels(CONTINUOUS), "sigma_max 100 is not a range within .* 0.002 to 80"),
         (lambda: KarrasLevels(sigma_min=5, sigma_max=1).levels(CONTINUOUS), "sigma_min 5 to sigma_max 1"),
-        (lambda: KarrasLevels(rho=0), "rho must be positive, not 0"),
-        *[
-            (lambda n=n: sampling_levels_registry[n](steps=0), "steps must be at least 1")
-            for n in sampling_levels_registry
-        ],
     ],
 )
-def test_a_wrong_setting_is_named(build, message):
+def test_levels_that_do_not_suit_the_denoiser_are_an_error(build, message):
     with pytest.raises(ConfigError, match=message):
         build()
+
+
+@pytest.mark.parametrize(
+    "name, setting, value",
+    [*[(name, "steps", 0) for name in sampling_levels_registry], ("karras", "rho", 0), ("karras", "sigma_min", -1)],
+)
+def test_a_setting_out_of_range_is_named(name, setting, value):
+    with pytest.raises(ConfigError, match=rf"levels_args\.{setting}\b"):
+        check_arguments(sampling_levels_registry[name], {setting: value}, "levels_args")
