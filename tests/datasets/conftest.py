@@ -1,14 +1,10 @@
-"""Small folders of images, made by the tests."""
+"""Small folders and archives of images, made by the tests."""
 
-import numpy as np
+import tarfile
+from hashlib import sha256
+
 import pytest
-from PIL import Image
-
-
-def photo(seed: int, size: int = 16) -> Image.Image:
-    """A picture with large shapes and full contrast; every seed another."""
-    coarse = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), dtype=np.uint8)
-    return Image.fromarray(coarse).resize((size, size), Image.Resampling.BICUBIC)
+from dataset_helpers import photo
 
 
 @pytest.fixture
@@ -25,3 +21,19 @@ def make_folder(tmp_path):
         return tmp_path / name
 
     return make
+
+
+@pytest.fixture
+def shards(make_folder, tmp_path):
+    """Archives laid out like the real ones, of eight images."""
+    make_folder("food/train", {"a": 2, "b": 2}, suffix=".jpg")
+    make_folder("food/test", {"a": 2, "b": 2}, suffix=".jpg", first_seed=9)
+    folder = tmp_path / "shards"
+    folder.mkdir()
+    for name in ("train-0", "test"):
+        with tarfile.open(folder / f"{name}.tar.xz", "w:xz") as tar:
+            split = name.partition("-")[0]
+            tar.add(tmp_path / "food" / split, arcname=split)
+    sums = [f"{sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in folder.glob("*.xz")]
+    (folder / "SHA256SUMS").write_text("".join(sums))
+    return folder

@@ -1,43 +1,18 @@
 """datasets.prepare: from archives, zips and folders to train and test; whole or not at all."""
 
-import io
-import os
 import subprocess
 import sys
-import tarfile
-import zipfile
-from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import pytest
+from dataset_helpers import files, source, zipped
 from PIL import Image
 
-from datasets.downloads import task_zip
 from datasets.image_folder import ImageFolder, list_images
-from datasets.prepare import check_counts, main, prepare
-from datasets.prepare_sources import Counts, Original, Request, Shards, TaskZip, find_source, task_test_files
+from datasets.prepare import main, prepare
 from datasets.writing import png_names
 from utils.errors import ConfigError, DataError
-
-ARCHIVES = os.environ.get("FOOD101_ARCHIVES")
-
-
-def source(**settings):
-    return find_source(Request(**{key: str(value) if key == "source" else value for key, value in settings.items()}))
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    """Every file below ``folder``, hidden ones too, with its content."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-def zipped(folder: Path, archive: Path, prefix: str = "") -> Path:
-    with zipfile.ZipFile(archive, "w") as file:
-        for name, data in files(folder).items():
-            file.writestr(f"{prefix}{name}", data)
-    return archive
-
 
 # Anybody's own images
 
@@ -153,189 +128,6 @@ def test_nothing_is_written_into_the_source(make_folder):
     photos = make_folder("photos", {"a": 4})
     with pytest.raises(DataError, match="lies inside of the source"):
         prepare(source(source=photos, val_per_class=1), photos / "out")
-
-
-# Food-101
-
-
-@pytest.fixture
-def shards(make_folder, tmp_path):
-    """Archives laid out like the real ones, of eight images."""
-    make_folder("food/train", {"a": 2, "b": 2}, suffix=".jpg")
-    make_folder("food/test", {"a": 2, "b": 2}, suffix=".jpg", first_seed=9)
-    folder = tmp_path / "shards"
-    folder.mkdir()
-    for name in ("train-0", "test"):
-        with tarfile.open(folder / f"{name}.tar.xz", "w:xz") as tar:
-            split = name.partition("-")[0]
-            tar.add(tmp_path / "food" / split, arcname=split)
-    sums = [f"{sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in folder.glob("*.xz")]
-    (folder / "SHA256SUMS").write_text("".join(sums))
-    return folder
-
-
-def written(source, tmp_path):
-    """Let a source write, without the counts of the real data, and return all files."""
-    for name in ("ready", "spare"):
-        (tmp_path / name).mkdir()
-    source.write(tmp_path / "ready", tmp_path / "spare")
-    return files(tmp_path / "ready")
-
-
-def test_shards_unpack_to_the_files_as_they_are(shards, tmp_path):
-    found = source(source=shards)
-    assert isinstance(found, Shards)
-    assert written(found, tmp_path) == files(tmp_path / "food")
-
-
-@pytest.mark.parametrize(
-    "name, message", [("train-0.tar.xz", "is damaged"), ("SHA256SUMS", "is missing"), ("test.tar.xz", "is missing")]
-)
-def test_shards_that_are_damaged_or_missing_are_named(shards, tmp_path, name, message):
-    found = source(source=shards)
-    if message == "is damaged":
-        with open(shards / name, "ab") as file:
-            file.write(b"x")
-    else:
-        (shards / name).unlink()
-    with pytest.raises(DataError, match=f"{name} {message}"):
-        prepare(found, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize("prefix", ["", "download/"])
-def test_the_zip_of_the_task_unpacks_to_the_files_as_they_are(shards, tmp_path, prefix):
-    archive = zipped(tmp_path / "food", tmp_path / "task.zip", f"{prefix}food_data/")
-    found = source(source=archive)
-    assert isinstance(found, TaskZip)
-    assert written(found, tmp_path) == files(tmp_path / "food")
-
-
-def test_too_few_images_for_food101_are_an_error_and_nothing_is_left(shards, tmp_path):
-    before = files(tmp_path)
-    with pytest.raises(
-        DataError, match="4 train and 4 test images of 2 classes, and should have 98,936 and 2,020 of 101"
-    ):
-        prepare(source(source=shards), tmp_path / "out")
-    assert files(tmp_path) == before
-
-
-@pytest.mark.parametrize("train, test", [([3, 2], [2, 2]), ([2, 2], [3, 1]), ([2, 2], [2, 1]), ([2, 2], [2])])
-def test_counts_other_than_expected_are_an_error(train, test):
-    expected = Counts(train=4, test=4, classes=2, test_per_class=2)
-    check_counts({"train": np.array([2, 2]), "test": np.array([2, 2])}, expected)
-    with pytest.raises(DataError, match="get it again"):
-        check_counts({"train": np.array(train), "test": np.array(test)}, expected)
-
-
-def test_the_list_of_test_photos_has_20_of_each_of_101_classes():
-    listed = task_test_files()
-    classes = [name.partition("/")[0] for name in listed]
-    assert len(set(listed)) == 2020
-    assert {classes.count(name) for name in classes} == {20}
-    assert len(set(classes)) == 101
-
-
-def test_the_original_is_split_by_the_list_of_the_tasks_test_photos(tmp_path):
-    test = task_test_files()[:2] + task_test_files()[-1:]
-    train = ["apple_pie/1.jpg", "waffles/2.jpg"]
-    (tmp_path / "food-101" / "meta").mkdir(parents=True)
-    for file in test + train:
-        path = tmp_path / "food-101" / "images" / file
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (60, 40)).save(path)
-    found = source(source=tmp_path / "food-101", size=32)
-    assert isinstance(found, Original)
-    pngs = {f"test/{file}" for file in test} | {f"train/{file}" for file in train}
-    assert set(written(found, tmp_path)) == {file.replace(".jpg", ".png") for file in pngs}
-
-
-def test_gdrive_without_gdown_says_how_to_get_it(monkeypatch, tmp_path):
-    monkeypatch.setenv("MISE_CACHE", str(tmp_path))
-    monkeypatch.setitem(sys.modules, "gdown", None)  # as if it were not installed
-    with pytest.raises(DataError, match="pip install gdown"):
-        task_zip()
-
-
-def test_what_was_fetched_is_not_fetched_again(monkeypatch, shards, tmp_path):
-    monkeypatch.setenv("MISE_CACHE", str(tmp_path))
-    monkeypatch.setitem(sys.modules, "gdown", None)
-    (tmp_path / "downloads").mkdir()
-    zipped(tmp_path / "food", tmp_path / "downloads" / "food_data.zip", "food_data/")
-    assert isinstance(source(source="gdrive"), TaskZip)
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not ARCHIVES, reason="FOOD101_ARCHIVES names no folder with the shards of Food-101")
-def test_the_real_archives_become_food101(tmp_path):
-    assert prepare(source(source=ARCHIVES), tmp_path / "out")
-    assert not prepare(source(source=ARCHIVES), tmp_path / "out")
-    assert set(list_images(tmp_path / "out" / "test").files) == set(task_test_files())
-
-
-# Archives that mean harm
-
-
-def evil_tar(path, name, kind):
-    with tarfile.open(path, "w:xz") as tar:
-        member = tarfile.TarInfo(name)
-        member.type, member.linkname = kind, "/etc/passwd"
-        member.size = 5 if kind == tarfile.REGTYPE else 0
-        tar.addfile(member, io.BytesIO(b"hello"))
-
-
-@pytest.mark.parametrize(
-    "name, kind, message",
-    [
-        ("../evil.png", tarfile.REGTYPE, "outside of its folder"),
-        ("train/../../evil.png", tarfile.REGTYPE, "outside of its folder"),
-        ("/tmp/evil.png", tarfile.REGTYPE, "outside of its folder"),
-        ("train/evil.png", tarfile.SYMTYPE, "a link or a device"),
-        ("train/evil.png", tarfile.LNKTYPE, "a link or a device"),
-        ("train/evil.png", tarfile.FIFOTYPE, "a link or a device"),
-    ],
-)
-def test_a_tar_that_reaches_outside_is_refused(shards, tmp_path, name, kind, message):
-    evil_tar(shards / "train-0.tar.xz", name, kind)
-    digest = sha256((shards / "train-0.tar.xz").read_bytes()).hexdigest()
-    (shards / "SHA256SUMS").write_text(f"{digest}  train-0.tar.xz\n")
-    before = files(tmp_path)
-    with pytest.raises(DataError, match=message):
-        prepare(source(source=shards), tmp_path / "work" / "out")
-    assert files(tmp_path) == before
-
-
-@pytest.mark.parametrize("name", ["../evil.png", "a/../../evil.png", "/evil.png", "..\\evil.png"])
-def test_a_zip_that_reaches_outside_is_refused(tmp_path, name):
-    with zipfile.ZipFile(tmp_path / "evil.zip", "w") as file:
-        file.writestr(name, b"hello")
-    with pytest.raises(DataError, match="outside of its folder"):
-        prepare(source(source=tmp_path / "evil.zip"), tmp_path / "work" / "out")
-    assert set(files(tmp_path)) == {"evil.zip"}
-
-
-def test_a_zip_with_a_link_is_refused(tmp_path):
-    link = zipfile.ZipInfo("a/link.png")
-    link.external_attr = 0o120777 << 16
-    with zipfile.ZipFile(tmp_path / "evil.zip", "w") as file:
-        file.writestr(link, "/etc/passwd")
-    with pytest.raises(DataError, match="a link or a device"):
-        prepare(source(source=tmp_path / "evil.zip"), tmp_path / "out")
-
-
-def test_an_archive_that_grows_without_end_is_refused(tmp_path):
-    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
-        file.writestr("a/big.png", bytes(2**27))
-    with pytest.raises(DataError, match="more than 100 times its size"):
-        prepare(source(source=tmp_path / "bomb.zip"), tmp_path / "out")
-
-
-@pytest.mark.parametrize("keep", [0, 10, 300])
-def test_a_zip_cut_short_is_one_line(make_folder, tmp_path, keep):
-    archive = zipped(make_folder("photos", {"a": 3}), tmp_path / "photos.zip")
-    archive.write_bytes(archive.read_bytes()[:keep])
-    with pytest.raises(DataError, match="not a whole zip file"):
-        source(source=archive)
 
 
 # The command
