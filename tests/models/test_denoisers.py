@@ -1,4 +1,4 @@
-"""Denoisers: what the network is asked, what its answer means, and what it is trained to say, against the papers' formulas."""
+"""Denoisers: what the network is asked, and what its answer means, against the papers' formulas."""
 
 import inspect
 import math
