@@ -10,19 +10,14 @@ from datasets.base import ImageDataset
 from metrics.judge import Judge
 from metrics.registry import metrics_registry
 from training.config import CommonConfig
-from utils.errors import ConfigError
 from utils.schema import check_arguments
 
 
 def check_metrics(config: CommonConfig) -> None:
     """Hold the names and arguments of metrics against the registry and the signatures."""
     for name in [*config.train.val_metrics, *config.metrics_args]:
-        try:
-            cls = metrics_registry[name]
-        except ConfigError as error:
-            where = "train.val_metrics" if name in config.train.val_metrics else "metrics_args"
-            raise ConfigError(f"{where}: {error}") from None
-        check_arguments(cls, config.metrics_args.get(name, {}), f"metrics_args.{name}")
+        where = "train.val_metrics" if name in config.train.val_metrics else "metrics_args"
+        check_arguments(metrics_registry.find(name, where), config.metrics_args.get(name, {}), f"metrics_args.{name}")
 
 
 def build_judge(config: CommonConfig, device: torch.device) -> Judge | None:

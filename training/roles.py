@@ -33,10 +33,7 @@ class Roles:
 
     def cls(self, role: str) -> type:
         """Return the class that the config names. Raises :class:`ConfigError` for an unknown name."""
-        try:
-            return self.table[role].registry[self.name(role)]
-        except ConfigError as error:
-            raise ConfigError(f"{self.table[role].section}.{role}: {error}") from None
+        return self.table[role].registry.find(self.name(role), f"{self.table[role].section}.{role}")
 
     def check(self) -> None:
         """Hold every name against its registry and every argument against its constructor's signature."""

@@ -41,8 +41,15 @@ class ClassRegistry:
 
     def __getitem__(self, name: str) -> type:
         if name not in self.classes:
-            raise ConfigError(f"'{name}' is not a {self.kind}.{did_you_mean(str(name), list(self.classes))}")
+            raise ConfigError(f"'{name}' is no {self.kind}.{did_you_mean(str(name), list(self.classes))}")
         return self.classes[name]
+
+    def find(self, name: str, key: str) -> type:
+        """Return the class whose name stands at ``key`` of a config; the error says where it stands."""
+        try:
+            return self[name]
+        except ConfigError as error:
+            raise ConfigError(f"{key}: {error}") from None
 
     def __contains__(self, name: str) -> bool:
         return name in self.classes

@@ -8,10 +8,10 @@ import inspect
 import json
 from collections.abc import Collection
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Annotated, Any, TypeVar, get_args, get_type_hints
+from typing import Annotated, Any, NotRequired, Required, TypeVar, get_args, get_type_hints
 
 from pydantic import ConfigDict, Field, PydanticSchemaGenerationError, TypeAdapter, ValidationError
-from typing_extensions import NotRequired, Required, TypedDict, dataclass_transform
+from typing_extensions import TypedDict, dataclass_transform
 
 from utils.config import Tree, find
 from utils.errors import ConfigError, did_you_mean

@@ -15,11 +15,7 @@ def check_losses(registry: ClassRegistry, coefficients: Mapping[str, float], arg
     if not coefficients:
         raise ConfigError(f"{section} is empty: name a loss, such as {section}.{next(iter(registry))}: 1.0")
     for name in coefficients:
-        try:
-            cls = registry[name]
-        except ConfigError as error:
-            raise ConfigError(f"{section}: {error}") from None
-        check_arguments(cls, arguments.get(name, {}), f"losses_args.{name}")
+        check_arguments(registry.find(name, section), arguments.get(name, {}), f"losses_args.{name}")
 
 
 def check_no_stray_arguments(arguments: Mapping, *used: Mapping[str, float]) -> None:

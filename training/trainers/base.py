@@ -98,8 +98,8 @@ class BaseTrainer(ABC):
         self.roles.check()
         check_metrics(config)
         for name in config.data.augmentations:
-            augmentations_registry[name]
-        studies_registry[config.inference.study]
+            augmentations_registry.find(name, "data.augmentations")
+        studies_registry.find(config.inference.study, "inference.study")
         self.run = RunFolder(config)
         self.device = distributed.choose_device(config.exp.device)
         self.precision = choose_precision(config.train.amp, self.device)

@@ -19,7 +19,4 @@ def trainer_class(model_type: str, trainer: str) -> type:
     """
     if model_type not in FAMILIES:
         raise ConfigError(f"exp.model_type: '{model_type}' is not a family.{did_you_mean(model_type, list(FAMILIES))}")
-    try:
-        return FAMILIES[model_type][trainer or f"base_{model_type}_trainer"]
-    except ConfigError as error:
-        raise ConfigError(f"train.trainer: {error}") from None
+    return FAMILIES[model_type].find(trainer or f"base_{model_type}_trainer", "train.trainer")
