@@ -1,9 +1,9 @@
 """The part of a config that every family shares. A trainer adds its own section beside its code."""
 
 from dataclasses import field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from utils.schema import NonNegativeInt, PositiveFloat, PositiveInt, section
+from utils.schema import NonNegativeInt, PositiveFloat, PositiveInt, Switch, section
 
 Arguments = dict[str, Any]  # checked against the chosen class's constructor
 Coefficients = dict[str, float]  # loss name: weight in the sum
@@ -56,8 +56,8 @@ class TrainSection:
     keep_checkpoints: PositiveInt = 3  # the newest ones stay
     val_metrics: list[str] = field(default_factory=list)
     val_num_images: PositiveInt = 202  # generated for each quick validation
-    amp: Literal["auto", "bf16", "fp16", "off"] = "auto"
-    compile: Literal["auto", "on", "off"] = "auto"
+    amp: Annotated[Literal["auto", "bf16", "fp16", "off"], Switch] = "auto"
+    compile: Annotated[Literal["auto", "on", "off"], Switch] = "auto"
     accumulate: PositiveInt = 1
     max_grad_norm: PositiveFloat | None = None
     schedule: str = "constant"

@@ -10,7 +10,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Annotated, Any, NotRequired, Required, TypeVar, get_args, get_type_hints
 
-from pydantic import ConfigDict, Field, PydanticSchemaGenerationError, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field, PydanticSchemaGenerationError, TypeAdapter, ValidationError
 from typing_extensions import TypedDict, dataclass_transform
 
 from utils.config import Tree, find
@@ -24,6 +24,8 @@ NonNegativeInt = Annotated[int, Field(ge=0)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 NonNegativeFloat = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+# For words on and off: YAML reads them as true and false.
+Switch = BeforeValidator(lambda value: ("off", "on")[value] if isinstance(value, bool) else value)
 UNKNOWN = {"extra_forbidden", "unexpected_keyword_argument"}
 MISSING = {"missing", "missing_argument", "missing_keyword_only_argument"}
 
