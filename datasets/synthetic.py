@@ -54,7 +54,7 @@ class Synthetic(ImageDataset):
         if image_size < SMALLEST:
             raise ConfigError(f"synthetic draws at {SMALLEST} pixels or more, not {image_size}: raise data.image_size")
         if num_images < 1:
-            raise ConfigError(f"dataset_args.num_images is {num_images}: synthetic needs at least 1")
+            raise ConfigError(f"num_images is {num_images}: synthetic needs at least 1")
         self.split = split
         self.class_names: list[str] = sorted(DISHES)
         self.labels = np.arange(num_images, dtype=np.int64) % len(self.class_names)  # [N]

@@ -1,12 +1,13 @@
 """Roles: ``train.<role>`` (or ``data.dataset``) names a class, the top-level ``<role>_args`` holds its arguments."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from training.config import CommonConfig
 from utils.class_registry import ClassRegistry
-from utils.errors import ConfigError, UserError
+from utils.errors import ConfigError
 from utils.schema import check_arguments, settable_parameters
 
 
@@ -49,9 +50,13 @@ class Roles:
         cls = self.cls(role)
         arguments = check_arguments(cls, self.arguments(role), f"{role}_args", offered)
         takes = settable_parameters(cls)
-        try:
+        with self.blame(role):
             return cls(**{key: value for key, value in offered.items() if key in takes}, **arguments)
-        except UserError:
-            raise
-        except ValueError as error:
+
+    @contextmanager
+    def blame(self, role: str) -> Iterator[None]:
+        """Say whose arguments an error is about: the object that raises it does not know its place in the config."""
+        try:
+            yield
+        except ValueError as error:  # a ConfigError is one
             raise ConfigError(f"{role}_args: {error}") from error

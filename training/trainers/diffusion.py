@@ -146,7 +146,8 @@ class BaseDiffusionTrainer(BaseTrainer):
     def prepare_sampling(self) -> None:
         self.sampler = self.roles.build("sampler")
         schedule = self.roles.build("sampling_levels")
-        self.sampling_levels = schedule.levels(self.average)  # [steps + 1]
+        with self.roles.blame("sampling_levels"):
+            self.sampling_levels = schedule.levels(self.average)  # [steps + 1]
         steps = min(self.config.train.val_sampling_steps, schedule.steps)
         quick = {**self.roles.arguments("sampling_levels"), "steps": steps}
         self.quick_levels = self.roles.cls("sampling_levels")(**quick).levels(self.average)
