@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from datasets.base import ImageDataset
@@ -61,6 +62,8 @@ def open_split(roles: Roles, split: str) -> ImageDataset:
         raise ConfigError(f"{key} is missing: dataset {data.dataset} reads a folder")
     if folder and not reads_folder:
         raise ConfigError(f"{key} is set, but dataset {data.dataset} reads no folder: remove it")
+    if reads_folder and not Path(folder).is_dir():
+        raise DataError(f"{key}: {folder} is not a folder; `python3 -m datasets.prepare` makes one, or name your own")
     return roles.build("dataset", root=folder, **offered)
 
 
