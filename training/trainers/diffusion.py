@@ -75,7 +75,8 @@ class BaseDiffusionTrainer(BaseTrainer):
     optimizer_roles = {"denoiser": "optimizer"}
     role_table = {
         **COMMON_ROLES,
-        "model": Role(diffusion_models_registry, OFFERED),
+        # How many channels come out is the denoiser's business: one that learns a variance offers another number.
+        "model": Role(diffusion_models_registry, (*OFFERED, "out_channels")),
         "denoiser": Role(denoisers_registry, ("backbone",)),
         "levels": Role(levels_registry, ("denoiser",)),
         "optimizer": OPTIMIZER,
