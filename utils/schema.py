@@ -52,6 +52,8 @@ def check_arguments(cls: type, arguments: Tree, where: str, offered: Collection[
     for name in arguments.keys() & set(offered) & parameters.keys():
         raise ConfigError(f"{where}.{name} is filled in by the framework: remove it from the config")
     hints = {name: p for name, p in parameters.items() if name not in offered}
+    if arguments and not hints:
+        raise ConfigError(f"{where}.{next(iter(arguments))} is not a config key: {cls.__name__} takes none, remove it")
     adapter = TypeAdapter(typed_dict(cls.__name__, hints))
     return validate(adapter, arguments, lambda path: list(hints) if len(path) == 1 else [], where)
 
