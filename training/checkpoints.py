@@ -51,9 +51,7 @@ def load_checkpoint(path: str | Path, key: str = "train.checkpoint_path") -> Sta
     ``key`` is the config key that named it. Raises :class:`ConfigError` when there is no such file,
     :class:`DataError` when it is damaged or not one of ours.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise ConfigError(f"{key}: there is no checkpoint {path}")
+    path = find_checkpoint(path, key)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
@@ -67,6 +65,14 @@ def load_checkpoint(path: str | Path, key: str = "train.checkpoint_path") -> Sta
     if state["format"] > FORMAT:
         raise DataError(f"{path} was written by a newer version (format {state['format']}): update the project")
     return state
+
+
+def find_checkpoint(path: str | Path, key: str) -> Path:
+    """Make sure that the file which config key ``key`` names is there."""
+    path = Path(path)
+    if not path.is_file():
+        raise ConfigError(f"{key}: there is no checkpoint {path}")
+    return path
 
 
 def list_checkpoints(folder: Path) -> list[Path]:

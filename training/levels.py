@@ -26,7 +26,9 @@ class TableLevels:
 
     def __init__(self, denoiser: nn.Module):
         if getattr(denoiser, "table", None) is None:
-            raise ConfigError("'table' needs a denoiser with a table: use train.levels=lognormal or train.denoiser=ddpm")
+            raise ConfigError(
+                "'table' needs a denoiser that has one: use train.levels=lognormal or train.denoiser=ddpm"
+            )
         self.denoiser = denoiser
 
     def __call__(self, draw: Callable[[str], Tensor]) -> Levels:

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from training.checkpoints import checkpoint_name, load_checkpoint, load_into, prune_checkpoints, save_checkpoint
+from training.checkpoints import (
+    checkpoint_name,
+    find_checkpoint,
+    load_checkpoint,
+    load_into,
+    prune_checkpoints,
+    save_checkpoint,
+)
 from training.data import Facts
 from training.run_folder import plain
 from utils import distributed
@@ -46,10 +53,18 @@ def save(trainer: BaseTrainer) -> Path:
     return path
 
 
+def check_files(trainer: BaseTrainer) -> None:
+    """Look for the files that a run will start from. One that continues needs them no more."""
+    for key in ("checkpoint_path", "init_from"):
+        path = getattr(trainer.config.train, key)
+        if path is not None and trainer.run.latest() is None:
+            find_checkpoint(path, f"train.{key}")
+
+
 def initialise(trainer: BaseTrainer) -> None:
     """Take the weights of ``train.init_from``, if it is set, and nothing else of that run."""
     path = trainer.config.train.init_from
-    if path is not None:
+    if path is not None and trainer.run.latest() is None:
         load_networks(trainer, load_checkpoint(path, "train.init_from"), path)
 
 

@@ -51,17 +51,22 @@ class RunFolder:
         lines = [f"{leak.train_file} shows {leak.test_file}\n" for leak in leaks]
         write_whole(self.path / "left_out.txt", "".join(lines))
 
-    def open(self) -> None:
-        """Create the folder, or make sure that the run in it is the one this config describes."""
-        described = plain(self.config)
+    def check(self) -> None:
+        """Make sure that the folder is free, or the run in it the one that this config describes."""
         recorded = self.path / "config.yaml"
         if recorded.exists():
-            self.compare(read_yaml(recorded), described)
+            self.compare(read_yaml(recorded), plain(self.config))
         elif self.path.is_dir() and any(self.path.iterdir()):
             raise ConfigError(f"{self.path} is not empty and no run: choose another name with exp.run_name=")
-        self.images.mkdir(parents=True, exist_ok=True)
-        self.checkpoints.mkdir(exist_ok=True)
-        write_whole(recorded, to_yaml(described))
+
+    def open(self) -> None:
+        """Create the folder, and write down what the run in it is made with."""
+        try:
+            self.images.mkdir(parents=True, exist_ok=True)
+            self.checkpoints.mkdir(exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"{self.path} cannot be made ({error.strerror}): set exp.exp_dir to a folder") from error
+        write_whole(self.path / "config.yaml", to_yaml(plain(self.config)))
         write_whole(self.path / "environment.json", json.dumps(environment(), indent=2) + "\n")
 
     def compare(self, recorded: dict, described: dict) -> None:

@@ -114,6 +114,8 @@ class BaseTrainer(ABC):
     def setup(self) -> None:
         """Build everything that training needs; nothing is written yet."""
         self.check_config()
+        self.run.check()
+        persistence.check_files(self)
         judge = build_judge(self.config, self.device) if distributed.is_main() else None
         self.data = open_training_data(self.roles, self.say)
         self.share = Share(self.config.data.train_batch_size, distributed.rank(), distributed.world_size())
@@ -144,12 +146,13 @@ class BaseTrainer(ABC):
         return Updater(module, optimizer, schedule, self.precision, train.accumulate, train.max_grad_norm)
 
     def open_run(self) -> None:
-        """Open the run folder, go on with what is in it, and start the data and the logs at the right place."""
+        """Go on with what is in the run folder, and start the data and the logs at the right place."""
+        persistence.resume(self)
+        distributed.barrier()  # everybody has read before the first process writes
         if distributed.is_main():
             self.run.open()
             self.run.list_left_out(self.data.leaks)
         distributed.barrier()
-        persistence.resume(self)
         self.feed = BatchFeed(self.data, self.config, self.share, self.device, self.step)
         self.loggers = open_loggers(self.run, self.step)
         self.clock = Clock(self.config.train.stop_after_minutes, self.config.train.checkpoint_minutes)
