@@ -1,0 +1,85 @@
+"""Tiny experiments for tests: real configs on drawn dishes, a fraction of a second a step."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+SHARED = {
+    "data": {
+        "dataset": "synthetic",
+        "image_size": 16,
+        "train_batch_size": 8,
+        "val_batch_size": 32,
+        "augmentations": ["horizontal_flip"],
+    },
+    "dataset_args": {"num_images": 40},
+    "ema_args": {"halflife": 100},
+}
+DIFFUSION = {
+    "exp": {"model_type": "diffusion"},
+    "train": {
+        "steps": 7,
+        "log_step": 2,
+        "val_step": 4,
+        "checkpoint_step": 3,
+        "model": "unet",
+        "denoiser": "edm",
+        "levels": "lognormal",
+        "sampler": "heun",
+        "sampling_levels": "karras",
+        "val_sampling_steps": 2,
+        "label_dropout": 0.2,
+        "schedule": "cosine",
+        "max_grad_norm": 1.0,
+    },
+    "model_args": {
+        "base_channels": 8,
+        "channel_mult": [1, 2],
+        "blocks_per_level": 1,
+        "attention_resolutions": [8],
+        "dropout": 0.1,
+    },
+    "sampling_levels_args": {"steps": 4},
+    "schedule_args": {"warmup": 0.3},
+    "losses_coef": {"edm": 1.0},
+}
+GAN = {
+    "exp": {"model_type": "gan"},
+    "train": {
+        "steps": 7,
+        "log_step": 2,
+        "val_step": 4,
+        "checkpoint_step": 3,
+        "generator": "dcgan",
+        "discriminator": "dcgan",
+    },
+    "generator_args": {"z_dim": 8, "base_channels": 8},
+    "discriminator_args": {"base_channels": 8},
+    "gen_optimizer_args": {"lr": 2e-4, "betas": [0, 0.99]},
+    "disc_optimizer_args": {"lr": 2e-4, "betas": [0, 0.99]},
+    "gen_losses": {"softplus_gen": 1.0},
+    "disc_losses": {"softplus_disc": 1.0, "r1": 1.0},
+    "losses_args": {"r1": {"interval": 2}},
+}
+FAMILIES = {"diffusion": DIFFUSION, "gan": GAN}
+
+
+def write_config(folder: Path, family: str, changes: dict[str, Any] | None = None) -> Path:
+    """Write a tiny experiment of ``family`` to a file; ``changes`` are dotted keys and their values (None: removed)."""
+    tree = copy.deepcopy({**SHARED, **FAMILIES[family]})
+    for key, value in (changes or {}).items():
+        *path, last = key.split(".")
+        place = tree
+        for part in path:
+            place = place.setdefault(part, {})
+        place[last] = value
+    file = folder / f"{family}.yaml"
+    file.write_text(yaml.safe_dump(tree))
+    return file
+
+
+def words(config: Path, runs: Path, *more: str) -> list[str]:
+    """Return the words of a command that runs ``config`` under the folder ``runs``, on the CPU."""
+    return [f"exp.config_path={config}", f"exp.exp_dir={runs}", "exp.device=cpu", *more]

@@ -1,0 +1,73 @@
+"""Several processes equal one: same seed, same global batch, same weights."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.runs import words, write_config
+
+ROOT = Path(__file__).parents[2]
+SHORT = {"train.steps": 3, "train.val_step": 3, "model_args.dropout": 0.0}
+# Without batch norm, whose statistics are of a process's own images.
+PLAIN_GAN = {
+    "train.generator": "base_gen",
+    "train.discriminator": "base_disc",
+    "generator_args": {"z_dim": 8, "hidden_dim": 16, "blocks_num": 2},
+    "discriminator_args": {"hidden_dim": 16, "blocks_num": 2},
+    "losses_args": {"r1": {"interval": 1}},
+    "train.steps": 3,
+}
+
+
+def launch(config: Path, runs: Path, *more: str, processes: int = 1) -> subprocess.CompletedProcess:
+    """Run the command as a user does, in one process or under torchrun."""
+    start = [sys.executable]
+    if processes > 1:
+        start += ["-m", "torch.distributed.run", f"--nproc_per_node={processes}", "--master_port=0", "--standalone"]
+    command = [*start, str(ROOT / "train.py"), *words(config, runs, *more)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+
+
+def weights_at(folder: Path, step: int) -> torch.Tensor:
+    """Return all trained and averaged weights of the run's checkpoint as one vector."""
+    state = torch.load(folder / "checkpoints" / f"step_{step:08d}.pt", weights_only=True)
+    tensors = [t for network in [*state["networks"].values(), state["ema"]] for t in network.values()]
+    return torch.cat([tensor.flatten().double() for tensor in tensors])
+
+
+SGD = {
+    "diffusion": {"train.optimizer": "sgd"},
+    "gan": {
+        "train.gen_optimizer": "sgd",
+        "train.disc_optimizer": "sgd",
+        "gen_optimizer_args": {},
+        "disc_optimizer_args": {},
+    },
+}
+
+
+@pytest.mark.parametrize(("family", "changes"), [("diffusion", SHORT), ("gan", PLAIN_GAN)])
+def test_two_processes_end_with_the_weights_of_one(family, changes, tmp_path):
+    """Two processes of two micro-batches each. Plain SGD: Adam turns rounding in tiny gradients into full steps."""
+    config = write_config(
+        tmp_path, family, {**changes, **SGD[family], "data.train_batch_size": 16, "train.checkpoint_step": 1}
+    )
+    alone = launch(config, tmp_path / "one")
+    assert alone.returncode == 0, alone.stderr
+    together = launch(config, tmp_path / "two", "train.accumulate=2", processes=2)
+    assert together.returncode == 0, together.stderr
+    assert together.stdout.count("starting at step 0") == 1  # only the first process talks
+    first, one = (weights_at(tmp_path / "one" / family, step) for step in (1, 3))
+    torch.testing.assert_close(weights_at(tmp_path / "two" / family, 3), one, rtol=0, atol=1e-5)
+    assert (one - first).abs().max() > 1e-3  # training moves them far more than that
+
+
+def test_a_batch_that_processes_cannot_share_is_refused(tmp_path):
+    config = write_config(tmp_path, "gan", {"data.train_batch_size": 9})
+    result = launch(config, tmp_path, processes=2)
+    assert result.returncode != 0 and "cannot be divided among 2 processes" in result.stderr

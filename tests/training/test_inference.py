@@ -1,0 +1,89 @@
+"""inference.py: images, a grid and numbers from a checkpoint."""
+
+import json
+
+import pytest
+import torch
+from torchvision.io import read_image
+
+import inference
+import train
+from tests.runs import FAMILIES, words, write_config
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run of each family, trained for seven steps."""
+    folder = tmp_path_factory.mktemp("trained")
+    configs = {family: write_config(folder, family) for family in FAMILIES}
+    for config in configs.values():
+        train.main(words(config, folder))
+    return folder, configs
+
+
+def infer(trained, family: str, out, *more: str) -> list:
+    folder, configs = trained
+    arguments = words(configs[family], folder, "train.checkpoint_path=latest", f"inference.out_dir={out}", *more)
+    inference.main(arguments)
+    return sorted((out / "images").rglob("*.png"))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_image_depends_on_seed_and_number_not_on_the_batch_size(trained, family, tmp_path):
+    first = infer(trained, family, tmp_path / "a", "data.val_batch_size=7")
+    second = infer(trained, family, tmp_path / "b", "data.val_batch_size=40")
+    other = infer(trained, family, tmp_path / "c", "exp.seed=1")
+    assert len(first) == 40  # as many as the test set
+    gaps = [(read_image(str(a)).int() - read_image(str(b)).int()).abs().max() for a, b in zip(first, second)]
+    assert max(gaps) <= 1  # one grey level
+    assert any(not torch.equal(read_image(str(a)), read_image(str(c))) for a, c in zip(first, other))
+
+
+def test_the_generated_set_has_the_class_distribution_of_the_test_set(trained, tmp_path):
+    files = infer(trained, "gan", tmp_path / "out")
+    per_class = {folder.name: len(list(folder.iterdir())) for folder in (tmp_path / "out" / "images").iterdir()}
+    assert len(per_class) == 10 and set(per_class.values()) == {4} and len(files) == 40
+
+
+def test_only_the_classes_asked_for(trained, tmp_path):
+    infer(trained, "gan", tmp_path / "out", "inference.classes=[pizza,sushi]", "inference.num_images=6")
+    per_class = {folder.name: len(list(folder.iterdir())) for folder in (tmp_path / "out" / "images").iterdir()}
+    assert per_class == {"pizza": 3, "sushi": 3}
+
+
+def test_an_unknown_class_is_one_line_with_the_nearest_name(trained, tmp_path, capsys):
+    with pytest.raises(SystemExit) as stop:
+        infer(trained, "gan", tmp_path / "out", "inference.classes=[piza]")
+    error = capsys.readouterr().err
+    assert stop.value.code == 2 and error.count("\n") == 1 and "Did you mean 'pizza'?" in error
+
+
+def test_a_metric_without_weights_is_status_3_and_the_images_stay(trained, tmp_path, capsys):
+    missing = ["train.val_metrics=[fid]", f"metrics_args.fid.weights_path={tmp_path / 'nowhere.pth'}"]
+    with pytest.raises(SystemExit) as stop:
+        infer(trained, "gan", tmp_path / "out", *missing)
+    assert stop.value.code == 3 and capsys.readouterr().err.count("\n") == 1
+    assert len(list((tmp_path / "out" / "images").rglob("*.png"))) == 40
+
+
+def test_an_earlier_study_is_not_overwritten(trained, tmp_path):
+    first = infer(trained, "gan", tmp_path / "out", "inference.num_images=2")
+    infer(trained, "gan", tmp_path / "out", "inference.num_images=4")
+    assert len(first) == 2 and len(list((tmp_path / "out" / "images").rglob("*.png"))) == 2
+    assert len(list((tmp_path / "out-2" / "images").rglob("*.png"))) == 4
+
+
+def test_every_number_carries_its_origin(trained, tmp_path):
+    infer(trained, "diffusion", tmp_path / "out", "exp.seed=5", "inference.num_images=3")
+    origin = json.loads((tmp_path / "out" / "metrics.json").read_text())["origin"]
+    assert (origin["step"], origin["training_images_seen"], origin["seed"], origin["images"]) == (7, 56, 5, 3)
+    assert origin["evaluations_per_image"] == 7  # Heun in 4 steps, the last without a correction
+    assert len(origin["checkpoint_sha256"]) == 64
+
+
+def test_a_checkpoint_of_another_family_is_refused(trained, tmp_path, capsys):
+    folder, configs = trained
+    file = folder / "gan" / "checkpoints" / "step_00000007.pt"
+    with pytest.raises(SystemExit) as stop:
+        inference.main(words(configs["diffusion"], folder, f"train.checkpoint_path={file}"))
+    assert stop.value.code == 2 and "gan checkpoint" in capsys.readouterr().err

@@ -1,0 +1,171 @@
+"""The same command again continues a run, and ends in the same bits."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import train
+from tests.runs import FAMILIES, words, write_config
+from training.launch import load_trainer
+from training.losses.diffusion import MSE
+from training.losses.gan import SoftplusGen
+from training.losses.registry import gen_losses_registry, losses_registry
+
+
+class Crash(RuntimeError):
+    """A process that dies in the middle of a step."""
+
+
+class Fragile:
+    """A loss that crashes at one call, when it is told to."""
+
+    crash_at: int | None = None
+    calls = 0
+
+    def __call__(self, outcome):
+        Fragile.calls += 1
+        if Fragile.calls == Fragile.crash_at:
+            raise Crash
+        return super().__call__(outcome)
+
+
+@losses_registry.add_to_registry(name="fragile_mse")
+class FragileMSE(Fragile, MSE):
+    pass
+
+
+@gen_losses_registry.add_to_registry(name="fragile_softplus")
+class FragileSoftplus(Fragile, SoftplusGen):
+    pass
+
+
+FRAGILE = {
+    "diffusion": {"losses_coef": {"fragile_mse": 1.0}},
+    "gan": {"gen_losses": {"fragile_softplus": 1.0}},
+}
+
+
+def run(config: Path, runs: Path, crash_at: int | None = None) -> None:
+    """Run the command in this process; it may crash at the n-th call of the loss."""
+    Fragile.calls, Fragile.crash_at = 0, crash_at
+    train.main(words(config, runs))
+
+
+def assert_same(first, second, where: str = "checkpoint") -> None:
+    """Compare nested states bit by bit."""
+    assert type(first) is type(second), where
+    if isinstance(first, torch.Tensor):
+        assert first.dtype == second.dtype and torch.equal(first, second), where
+    elif isinstance(first, dict):
+        assert first.keys() == second.keys(), where
+        for key in first:
+            assert_same(first[key], second[key], f"{where}.{key}")
+    elif isinstance(first, (list, tuple)):
+        assert len(first) == len(second), where
+        for index, (a, b) in enumerate(zip(first, second)):
+            assert_same(a, b, f"{where}[{index}]")
+    else:
+        assert first == second, where
+
+
+def final_state(runs: Path, family: str) -> dict:
+    state = torch.load(runs / family / "checkpoints" / "step_00000007.pt", weights_only=True)
+    del state["config"]["exp"]["exp_dir"]
+    return state
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("crash_at", [5, 7])
+def test_a_run_that_crashed_and_went_on_ends_in_the_same_bits(family, crash_at, tmp_path):
+    """Checkpoints at 3 and 6 fall between two log steps, and the crash comes after steps that are logged already."""
+    config = write_config(tmp_path, family, {**FRAGILE[family], "train.val_metrics": []})
+    run(config, tmp_path / "unbroken")
+    with pytest.raises(Crash):
+        run(config, tmp_path / "broken", crash_at)
+    run(config, tmp_path / "broken")
+    assert_same(final_state(tmp_path / "unbroken", family), final_state(tmp_path / "broken", family))
+    logs = [(tmp_path / name / family / "metrics.jsonl").read_text() for name in ("unbroken", "broken")]
+    assert logs[0] == logs[1]
+    assert [line.split(",")[0] for line in logs[0].splitlines()] == [f'{{"step": {step}' for step in (2, 4, 6, 7)]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_resumed_run_really_starts_from_the_checkpoint(family, tmp_path, capsys):
+    """The number of steps taken says so: a run that had silently started again would also end in the same bits."""
+    config = write_config(tmp_path, family, FRAGILE[family])
+    with pytest.raises(Crash):
+        run(config, tmp_path, crash_at=7)
+    run(config, tmp_path)
+    assert Fragile.calls == 1  # only the seventh step was left to do
+    assert "continuing at step 6" in capsys.readouterr().out
+
+
+def test_the_same_command_after_the_end_says_finished_and_changes_nothing(tmp_path, capsys):
+    config = write_config(tmp_path, "diffusion")
+    run(config, tmp_path)
+    files = {path: path.read_bytes() for path in (tmp_path / "diffusion").rglob("*.pt")}
+    metrics = (tmp_path / "diffusion" / "metrics.jsonl").read_text()
+    capsys.readouterr()
+    run(config, tmp_path)
+    assert "step 7 of 7: finished" in capsys.readouterr().out
+    assert {path: path.read_bytes() for path in files} == files
+    assert (tmp_path / "diffusion" / "metrics.jsonl").read_text() == metrics
+
+
+def test_more_steps_continue_a_finished_run(tmp_path):
+    config = write_config(tmp_path, "gan")
+    train.main(words(config, tmp_path))
+    train.main(words(config, tmp_path, "train.steps=9"))
+    assert (tmp_path / "gan" / "checkpoints" / "step_00000009.pt").exists()
+
+
+def test_another_config_in_the_same_folder_is_refused_with_both_ways_out(tmp_path, capsys):
+    config = write_config(tmp_path, "gan")
+    train.main(words(config, tmp_path))
+    with pytest.raises(SystemExit) as stop:
+        train.main(words(config, tmp_path, "gen_optimizer_args.lr=0.001"))
+    message = capsys.readouterr().err
+    assert stop.value.code == 2 and message.count("\n") == 1
+    for part in ("gen_optimizer_args.lr", "0.0002", "0.001", "exp.run_name=", "train.checkpoint_path="):
+        assert part in message
+
+
+def test_a_new_run_can_start_from_a_checkpoint_of_another(tmp_path):
+    config = write_config(tmp_path, "diffusion")
+    train.main(words(config, tmp_path))
+    file = tmp_path / "diffusion" / "checkpoints" / "step_00000006.pt"
+    more = ["exp.run_name=second", f"train.checkpoint_path={file}", "train.start_step=6", "optimizer_args.lr=0.01"]
+    trainer = load_trainer(words(config, tmp_path, *more))
+    trainer.setup()
+    trainer.open_run()
+    assert trainer.step == 6
+    saved = torch.load(file, weights_only=True)
+    assert_same(
+        trainer.updaters["denoiser"].optimizer.state_dict()["state"],
+        saved["updaters"]["denoiser"]["optimizer"]["state"],
+    )
+    trainer.finish()
+
+
+def test_init_from_takes_weights_only(tmp_path):
+    config = write_config(tmp_path, "diffusion")
+    train.main(words(config, tmp_path))
+    file = tmp_path / "diffusion" / "checkpoints" / "step_00000007.pt"
+    trainer = load_trainer(words(config, tmp_path, "exp.run_name=second", f"train.init_from={file}"))
+    trainer.setup()
+    assert_same(
+        dict(trainer.networks["denoiser"].state_dict()),
+        dict(torch.load(file, weights_only=True)["networks"]["denoiser"]),
+    )
+    assert trainer.step == 0 and not trainer.updaters["denoiser"].optimizer.state
+
+
+def test_frozen_parameters_do_not_move_and_all_others_do(tmp_path):
+    config = write_config(tmp_path, "gan")
+    trainer = load_trainer(words(config, tmp_path, "train.freeze=[layers.0]"))
+    trainer.setup()
+    before = {name: parameter.clone() for name, parameter in trainer.networks["generator"].named_parameters()}
+    trainer.training_loop()
+    for name, parameter in trainer.networks["generator"].named_parameters():
+        assert torch.equal(parameter, before[name]) == name.startswith("layers.0"), name
