@@ -94,15 +94,20 @@ class BaseDiffusionTrainer(BaseTrainer):
 
     def build_networks(self) -> dict[str, nn.Module]:
         backbone = self.roles.build("model", **self.facts.offered())
-        offered = {} if self.denoiser_steps(backbone) is None else {"num_steps": self.denoiser_steps(backbone)}
-        return {"denoiser": self.roles.build("denoiser", backbone=backbone, **offered)}
+        return {"denoiser": self.roles.build("denoiser", backbone=backbone, **self.table_length(backbone))}
 
-    def denoiser_steps(self, backbone: nn.Module) -> int | None:
-        """Return the table length that the template's ``base_diffusion`` brings for the denoiser, if none is set."""
-        own, denoisers = getattr(backbone, "num_steps", None), self.config.denoiser_args.get("num_steps")
-        if own is not None and denoisers not in (None, own):
-            raise ConfigError(f"model_args.num_steps={own} and denoiser_args.num_steps={denoisers} differ: keep one")
-        return own if denoisers is None else None
+    def table_length(self, backbone: nn.Module) -> dict[str, int]:
+        """Return the length of the denoiser's table that the template's ``base_diffusion`` brings, if none is set."""
+        asked = [
+            args["num_steps"] for args in (self.config.model_args, self.config.denoiser_args) if "num_steps" in args
+        ]
+        if len(set(asked)) > 1:
+            raise ConfigError(
+                f"model_args.num_steps={asked[0]} and denoiser_args.num_steps={asked[1]} differ: keep one"
+            )
+        if "num_steps" in self.config.denoiser_args or not hasattr(backbone, "num_steps"):
+            return {}
+        return {"num_steps": backbone.num_steps}
 
     def prepare_training(self) -> None:
         self.losses = WeightedLosses(losses_registry, self.config.losses_coef, self.config.losses_args)
