@@ -10,7 +10,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
+from yaml import MarkedYAMLError, YAMLError
 
 from utils.errors import ConfigError
 
@@ -19,7 +19,7 @@ ROLE_SECTIONS = ("train", "data")  # the sections whose keys name classes
 
 
 def load_tree(arguments: list[str]) -> Tree:
-    """Read ``exp.config_path=FILE section.key=value ...`` into one tree without nulls or interpolations.
+    """Read ``exp.config_path=FILE section.key=value ...`` into one tree without interpolations.
 
     Raises :class:`ConfigError` for a missing or unreadable file, a loop of bases, or a malformed override.
     """
@@ -27,7 +27,7 @@ def load_tree(arguments: list[str]) -> Tree:
     path = overrides.get("exp", {}).get("config_path")
     if not isinstance(path, str):
         raise ConfigError("exp.config_path=FILE is missing: name the YAML file of the experiment")
-    return without_nulls(resolve(overlay(read_file(Path(path)), overrides)))
+    return resolve(overlay(read_file(Path(path)), overrides))
 
 
 def parse_overrides(arguments: list[str]) -> Tree:
@@ -53,8 +53,9 @@ def read_file(path: Path, seen: tuple[Path, ...] = ()) -> Tree:
         raise ConfigError(f"{path} is its own base: {' -> '.join(p.name for p in (*seen, path))}")
     tree = read_yaml(path)
     bases = tree.pop("base", None) or []
+    bases = bases if isinstance(bases, list) else [bases]
     merged: Tree = {}
-    for base in [bases] if isinstance(bases, str) else bases:
+    for base in bases:
         if not isinstance(base, str):
             raise ConfigError(f"{path}: base must be a file name or a list of them, not {base!r}")
         merged = overlay(merged, read_file(path.parent / base, (*seen, path.resolve())))
@@ -139,4 +140,7 @@ def to_yaml(tree: Tree) -> str:
 
 
 def first_line(error: BaseException) -> str:
+    """Say what is wrong in one line; of a YAML error what was found, and where."""
+    if isinstance(error, MarkedYAMLError) and error.problem and error.problem_mark:
+        return f"{error.problem} (line {error.problem_mark.line + 1})"
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -13,7 +13,7 @@ from typing import Annotated, Any, NotRequired, Required, TypeVar, get_args, get
 from pydantic import BeforeValidator, ConfigDict, Field, PydanticSchemaGenerationError, TypeAdapter, ValidationError
 from typing_extensions import TypedDict, dataclass_transform
 
-from utils.config import Tree, find
+from utils.config import Tree, find, without_nulls
 from utils.errors import ConfigError, did_you_mean
 
 T = TypeVar("T")
@@ -39,7 +39,18 @@ def section(cls: type[T]) -> type[T]:
 
 def bind(schema: type[T], tree: Tree) -> T:
     """Build the dataclass ``schema`` from a tree, or raise a :class:`ConfigError` that names key and fix."""
-    return validate(TypeAdapter(schema), tree, lambda path: known_keys(schema, path), where="")
+    check_nulls(schema, tree)
+    return validate(TypeAdapter(schema), without_nulls(tree), lambda path: known_keys(schema, path), where="")
+
+
+def check_nulls(schema: type, tree: Tree, where: str = "") -> None:
+    """Hold keys without a value against the schema: they set nothing, but a misspelt one is still a mistake."""
+    hints = get_type_hints(schema)
+    for key, value in tree.items():
+        if value is None and key not in hints:
+            raise ConfigError(f"{where}{key} is not a config key.{did_you_mean(key, list(hints))}")
+        if isinstance(value, dict) and is_dataclass(hints.get(key)):
+            check_nulls(hints[key], value, f"{where}{key}.")
 
 
 def check_arguments(cls: type, arguments: Tree, where: str, offered: Collection[str] = ()) -> Tree:
