@@ -106,6 +106,13 @@ def test_a_plain_white_image_is_shown_by_plain_white_images_only(tmp_path):
     assert [leak.train_file for leak in find_leaks(train, flat(tmp_path / "test", {"w.png": white}))] == ["white.png"]
 
 
+def test_a_faint_photo_is_not_shown_by_its_mean_colour_but_by_its_copy(tmp_path):
+    faint = Image.new("RGB", (64, 64), (200, 200, 200))
+    faint.paste((212, 212, 212), (0, 0, 32, 64))  # 6 grey levels from its mean on either side
+    train = flat(tmp_path / "train", {"copy.jpg": faint, "plain.png": Image.new("RGB", (64, 64), (206, 206, 206))})
+    assert [leak.train_file for leak in find_leaks(train, flat(tmp_path / "test", {"f.png": faint}))] == ["copy.jpg"]
+
+
 def test_a_file_that_shows_two_test_photos_is_listed_once_with_the_nearer(folders):
     train, test = folders
     photo = Image.open(test / "a" / "3.png")

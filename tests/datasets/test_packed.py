@@ -10,6 +10,7 @@ import torch
 
 from datasets.image_folder import ImageFolder
 from datasets.packed import Packed
+from utils.cache import read_json
 from utils.errors import DataError
 
 
@@ -85,7 +86,9 @@ def test_a_damaged_pack_is_built_anew(make_folder, cache, file):
     expected = first.pixels()
     damaged = first.folder / file
     damaged.write_bytes(damaged.read_bytes()[:150])
-    assert torch.equal(Packed(folder, 16, cache_dir=str(cache)).pixels(), expected)
+    mended = Packed(folder, 16, cache_dir=str(cache))
+    assert torch.equal(mended.pixels(), expected)
+    assert read_json(mended.folder / "index.json")["files"] == mended.files
 
 
 def test_a_bad_image_leaves_no_pack_behind(make_folder, cache):

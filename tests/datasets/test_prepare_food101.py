@@ -63,6 +63,11 @@ def test_too_few_images_for_food101_are_an_error_and_nothing_is_left(shards, tmp
     assert files(tmp_path) == before
 
 
+def test_food101_unpacked_by_hand_in_part_is_not_taken_for_complete(shards, tmp_path):
+    with pytest.raises(DataError, match="food exists already"):
+        prepare(source(source=shards), tmp_path / "food")
+
+
 @pytest.mark.parametrize("train, test", [([3, 2], [2, 2]), ([2, 2], [3, 1]), ([2, 2], [2, 1]), ([2, 2], [2])])
 def test_counts_other_than_expected_are_an_error(train, test):
     expected = Counts(train=4, test=4, classes=2, test_per_class=2)
