@@ -3,7 +3,7 @@
 import logging
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -75,28 +75,37 @@ def load_network(spec: FeatureSpec, device: torch.device | str) -> FeatureNetwor
 
 
 @torch.no_grad()
-def extract(networks: dict[FeatureSpec, FeatureNetwork], batches: Iterable[Tensor], device, total: int, what: str):
+def extract(
+    networks: dict[FeatureSpec, FeatureNetwork],
+    batches: Iterable[Tensor],
+    device: torch.device | str,
+    total: int,
+    what: str,
+) -> dict[FeatureSpec, Tensor]:
     """Run every network over the images in one pass; a progress bar shows where there is a terminal.
 
     Returns float32 [N, D] on the CPU for each spec. Raises ``ValueError`` for images that are not uint8 [N, C, H, W].
     """
+    device = torch.device(device)
+    size = min((network.batch_size.get(device.type, 64) for network in networks.values()), default=64)
     parts: dict[FeatureSpec, list[Tensor]] = {spec: [] for spec in networks}
     with tqdm(total=total, desc=f"features of {what} images", unit="image", leave=False, disable=None) as bar:
-        for images in batches:
-            if images.dtype != torch.uint8 or images.ndim != 4:
-                raise ValueError(f"images are uint8 [N, C, H, W], not {images.dtype} {tuple(images.shape)}")
+        for images in chunks(batches, size):
             for spec, network in networks.items():
-                parts[spec] += _features(network, images, torch.device(device))
+                parts[spec].append(network(images.to(device)).float().cpu())
             bar.update(len(images))
     return {spec: torch.cat(found) if found else torch.empty(0, spec.dims) for spec, found in parts.items()}
 
 
-def _features(network: FeatureNetwork, images: Tensor, device: torch.device) -> list[Tensor]:
-    size = network.batch_size.get(device.type, 64)
-    return [network(chunk.to(device)).float().cpu() for chunk in images.split(size)]
+def chunks(batches: Iterable[Tensor], size: int) -> Iterator[Tensor]:
+    """Cut batches of images into pieces of at most ``size``; refuse what are no images."""
+    for images in batches:
+        if images.dtype != torch.uint8 or images.ndim != 4:
+            raise ValueError(f"images are uint8 [N, C, H, W], not {images.dtype} {tuple(images.shape)}")
+        yield from images.split(size)
 
 
-def real_features(spec: FeatureSpec, network: FeatureNetwork, images: ImageSet, device) -> Tensor:
+def real_features(spec: FeatureSpec, network: FeatureNetwork, images: ImageSet, device: torch.device | str) -> Tensor:
     """Return the features of real images, float32 [N, D]: from the cache, or computed and kept there.
 
     The key holds everything the features depend on, so whatever has changed, an old file is not found.
