@@ -98,13 +98,16 @@ def test_real_features_are_computed_once_and_kept_on_disk(reals):
     assert reals.passes == 1
 
 
-def test_changed_images_or_weights_are_never_judged_by_old_features(reals):
+def test_changed_images_weights_or_preprocessing_are_never_judged_by_old_features(reals, monkeypatch):
     judge().evaluate(reals.set(), [images(20, seed=2)])
     reals.images = images(20, seed=3)
     assert judge().evaluate(reals.set("other"), [images(20, seed=3)]) == {"fid_colours": pytest.approx(0, abs=1e-9)}
     assert reals.passes == 2
     judge(weights_path="other.pth").evaluate(reals.set("other"), [images(20, seed=3)])
     assert reals.passes == 3
+    monkeypatch.setattr(Colours, "preprocessing", "other")
+    judge(weights_path="other.pth").evaluate(reals.set("other"), [images(20, seed=3)])
+    assert reals.passes == 4
 
 
 @pytest.mark.parametrize("damage", [lambda data: data[:-4], lambda data: b"", lambda data: data[:6]])
