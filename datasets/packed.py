@@ -51,6 +51,10 @@ class Packed(ImageDataset):
         if open_pack(self.folder, folder) is None:
             build_pack(self.folder, folder)
         self.images = open_pack(self.folder, folder)
+        if self.images is None:
+            raise DataError(
+                f"{self.folder} went away while it was read: is another process packing {root}? Start again"
+            )
 
     def images_at(self, rows: Sequence[int]) -> Tensor:
         """Copy the images of ``rows`` out of the array."""
@@ -114,19 +118,26 @@ def _write_images(path: Path, folder: ImageFolder) -> None:
 
 
 def _put_in_place(made: Path, pack: Path, folder: ImageFolder) -> None:
-    """Give the finished pack its name, unless another process was first."""
-    if open_pack(pack, folder) is None:
-        shutil.rmtree(pack, ignore_errors=True)  # damaged, if it is there at all
+    """Give the finished pack its name, unless another process was first: nothing whole is ever deleted here."""
     try:
         os.rename(made, pack)
     except OSError:
-        if open_pack(pack, folder) is None:
+        if not pack.exists():
             raise
+        if open_pack(pack, folder) is None:  # it appeared whole, so it was damaged since
+            shutil.rmtree(pack)
+            os.rename(made, pack)
 
 
 def _delete_stale(pack: Path) -> None:
     """Delete the packs of this folder's former states, and what a killed process left more than a day ago."""
     for other in pack.parent.iterdir():
-        unfinished = other.name.startswith(".tmp-") and time.time() - other.stat().st_mtime < DAY
-        if other != pack and not unfinished:
+        if other != pack and not _is_being_built(other):
             shutil.rmtree(other, ignore_errors=True)
+
+
+def _is_being_built(folder: Path) -> bool:
+    try:
+        return folder.name.startswith(".tmp-") and time.time() - folder.stat().st_mtime < DAY
+    except FileNotFoundError:  # finished in this moment, by another process
+        return True
