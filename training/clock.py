@@ -5,11 +5,24 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
+
+from utils.distributed import any_process, world_size
+
+ASK_EVERY = 10  # steps
+NEVER = float("inf")
+
 
 class Clock:
     """Measures a run. ``aside`` keeps validation and the like out of the images a second."""
 
-    def __init__(self, stop_after_minutes: float | None = None, checkpoint_minutes: float | None = None):
+    def __init__(
+        self,
+        device: torch.device,
+        stop_after_minutes: float | None = None,
+        checkpoint_minutes: float | None = None,
+    ):
+        self.device = device
         self.stop_after = minutes(stop_after_minutes)
         self.checkpoint_every = minutes(checkpoint_minutes)
         self.start = self.lap_start = self.last_checkpoint = time.monotonic()
@@ -37,19 +50,32 @@ class Clock:
         now = time.monotonic()
         training = max(now - self.lap_start - self.lap_aside, 1e-9)
         timing = {"images_per_second": self.lap_images / training, "seconds": now - self.start}
-        timing |= {f"share_{name}": spent / max(now - self.start, 1e-9) for name, spent in self.asides.items()}
+        timing |= {f"share_{name}": self.share(name) for name in self.asides}
         self.lap_start, self.lap_aside, self.lap_images = now, 0.0, 0
         return timing
 
-    def checkpoint_due(self) -> bool:
-        return time.monotonic() - self.last_checkpoint > self.checkpoint_every
+    def share(self, name: str) -> float:
+        """Return the part of the whole time, in [0, 1], that an aside took."""
+        return self.asides.get(name, 0.0) / max(time.monotonic() - self.start, 1e-9)
+
+    def checkpoint_due(self, step: int) -> bool:
+        """Tell, after ``step``, whether the minutes between two checkpoints have passed."""
+        if self.checkpoint_every == NEVER:
+            return False
+        return self.agreed(time.monotonic() - self.last_checkpoint > self.checkpoint_every, step)
 
     def checkpoint_written(self) -> None:
         self.last_checkpoint = time.monotonic()
 
-    def stop_due(self) -> bool:
-        """Tell whether the time is up or somebody asked the run to end."""
-        return self.signal is not None or time.monotonic() - self.start > self.stop_after
+    def stop_due(self, step: int) -> bool:
+        """Tell, before ``step``, whether the time is up or somebody asked the run to end."""
+        return self.agreed(self.signal is not None or time.monotonic() - self.start > self.stop_after, step)
+
+    def agreed(self, flag: bool, step: int) -> bool:
+        """Let several processes decide alike; they ask each other now and then, because asking waits for the device."""
+        if world_size() == 1:
+            return flag
+        return step % ASK_EVERY == 0 and any_process(flag, self.device)
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -70,4 +96,4 @@ class Clock:
 
 def minutes(value: float | None) -> float:
     """Return seconds; never, if there is no value."""
-    return float("inf") if value is None else 60 * value
+    return NEVER if value is None else 60 * value

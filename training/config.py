@@ -3,6 +3,7 @@
 from dataclasses import field
 from typing import Annotated, Any, Literal
 
+from utils.errors import ConfigError
 from utils.schema import NonNegativeInt, PositiveFloat, PositiveInt, Switch, section
 
 Arguments = dict[str, Any]  # checked against the chosen class's constructor
@@ -85,6 +86,18 @@ class CommonConfig:
     ema_args: Arguments = field(default_factory=dict)
     losses_args: dict[str, Arguments] = field(default_factory=dict)
     metrics_args: dict[str, Arguments] = field(default_factory=dict)
+
+
+def check_counts(config: CommonConfig, processes: int) -> None:
+    """Raise :class:`ConfigError` when batches cannot be shared out, or a start has nothing to start from."""
+    data, train = config.data, config.train
+    if data.train_batch_size % (processes * train.accumulate):
+        raise ConfigError(
+            f"data.train_batch_size={data.train_batch_size} cannot be divided among {processes} processes "
+            f"x train.accumulate={train.accumulate}: choose a multiple"
+        )
+    if train.start_step and not train.checkpoint_path:
+        raise ConfigError("train.start_step without train.checkpoint_path: there is nothing to start from")
 
 
 # What a resumed run may change without becoming another run: how long, how often, where, and who is told.

@@ -34,7 +34,7 @@ class Updater:
         self.accumulate, self.max_grad_norm = accumulate, max_grad_norm
         self.scaler = precision.scaler()
         self.base_rates = [group["lr"] for group in optimizer.param_groups]
-        self.wrapped = over_processes(network)
+        self.wrapped = averaging(network)
 
     @contextmanager
     def micro_step(self, last: bool) -> Iterator[None]:
@@ -93,7 +93,14 @@ def trainable(network: nn.Module) -> list[nn.Parameter]:
     return [parameter for parameter in network.parameters() if parameter.requires_grad]
 
 
-def over_processes(network: nn.Module) -> nn.Module:
+def synchronised(network: nn.Module, device: torch.device) -> nn.Module:
+    """Make batch norm take its statistics over all processes where PyTorch can: on CUDA."""
+    if world_size() == 1 or device.type != "cuda":
+        return network
+    return nn.SyncBatchNorm.convert_sync_batchnorm(network)
+
+
+def averaging(network: nn.Module) -> nn.Module:
     """Wrap a network in PyTorch's DistributedDataParallel when there are several processes.
 
     Buffers are not broadcast: batch statistics are synchronised by SyncBatchNorm on CUDA, and a broadcast between two

@@ -13,7 +13,7 @@ from datasets.registry import datasets_registry
 from training import persistence
 from training.clock import Clock
 from training.compiling import compile_in_place
-from training.config import CommonConfig
+from training.config import CommonConfig, check_counts
 from training.data import Facts, open_held_out, open_training_data
 from training.evaluation import build_judge, check_metrics, pieces
 from training.loggers import open_loggers
@@ -22,11 +22,10 @@ from training.registry import ema_registry, optimizers_registry, schedules_regis
 from training.roles import Role, Roles
 from training.run_folder import RunFolder
 from training.stepping import BatchFeed, MicroBatch
-from training.updater import Updater, freeze, trainable
+from training.updater import Updater, freeze, synchronised, trainable
 from training.validation import QuickValidation
 from training.window import LossWindow, check_finite
 from utils import distributed
-from utils.errors import ConfigError
 from utils.images import to_uint8
 from utils.seeding import derive_seed
 
@@ -35,6 +34,7 @@ COMMON_ROLES = {
     "schedule": Role(schedules_registry),
     "ema": Role(ema_registry, ("network",)),
 }
+TENTH = 0.1  # of the wall time, for validation
 OPTIMIZER = Role(optimizers_registry, ("params",))
 
 
@@ -94,7 +94,7 @@ class BaseTrainer(ABC):
 
     def check_config(self) -> None:
         """Check all that can be checked before any data is opened. Raises :class:`ConfigError`."""
-        config, processes = self.config, distributed.world_size()
+        config = self.config
         self.roles.check()
         check_metrics(config)
         for name in config.data.augmentations:
@@ -103,13 +103,7 @@ class BaseTrainer(ABC):
         self.run = RunFolder(config)
         self.device = distributed.choose_device(config.exp.device)
         self.precision = choose_precision(config.train.amp, self.device)
-        if config.data.train_batch_size % (processes * config.train.accumulate):
-            raise ConfigError(
-                f"data.train_batch_size={config.data.train_batch_size} cannot be divided among {processes} processes "
-                f"x train.accumulate={config.train.accumulate}: choose a multiple"
-            )
-        if config.train.start_step and not config.train.checkpoint_path:
-            raise ConfigError("train.start_step without train.checkpoint_path: there is nothing to start from")
+        check_counts(config, distributed.world_size())
 
     def setup(self) -> None:
         """Build everything that training needs; nothing is written yet."""
@@ -137,7 +131,8 @@ class BaseTrainer(ABC):
         """Build the networks, with initial weights that are a function of the seed alone."""
         self.facts = facts
         torch.manual_seed(derive_seed(self.config.exp.seed, "weights"))
-        self.networks = {name: network.to(self.device) for name, network in self.build_networks().items()}
+        built = {name: synchronised(network, self.device) for name, network in self.build_networks().items()}
+        self.networks = {name: network.to(self.device) for name, network in built.items()}
 
     def build_updater(self, name: str) -> Updater:
         train = self.config.train
@@ -155,7 +150,7 @@ class BaseTrainer(ABC):
         distributed.barrier()
         self.feed = BatchFeed(self.data, self.config, self.share, self.device, self.step)
         self.loggers = open_loggers(self.run, self.step)
-        self.clock = Clock(self.config.train.stop_after_minutes, self.config.train.checkpoint_minutes)
+        self.clock = Clock(self.device, self.config.train.stop_after_minutes, self.config.train.checkpoint_minutes)
 
     # ---- The loop.
 
@@ -164,7 +159,7 @@ class BaseTrainer(ABC):
         train = self.config.train
         self.open_run()
         with self.clock.listening():
-            while self.step < train.steps and not self.stop_due():
+            while self.step < train.steps and not self.clock.stop_due(self.step):
                 self.window.add(self.train_step())
                 self.step += 1
                 self.clock.count(self.share.batch_size)
@@ -172,7 +167,7 @@ class BaseTrainer(ABC):
                     self.log_losses()
                 if self.due(train.val_step):
                     self.validate()
-                if self.due(train.checkpoint_step) or self.checkpoint_due():
+                if self.due(train.checkpoint_step) or self.clock.checkpoint_due(self.step):
                     self.save_checkpoint()
         self.finish()
 
@@ -193,13 +188,6 @@ class BaseTrainer(ABC):
     def due(self, interval: int) -> bool:
         return self.step % interval == 0 or self.step == self.config.train.steps
 
-    def stop_due(self) -> bool:
-        return distributed.any_process(self.clock.stop_due(), self.device)
-
-    def checkpoint_due(self) -> bool:
-        timed = self.config.train.checkpoint_minutes is not None
-        return timed and distributed.any_process(self.clock.checkpoint_due(), self.device)
-
     def log_losses(self) -> None:
         values = self.window.read()
         check_finite(values, self.step)
@@ -211,6 +199,8 @@ class BaseTrainer(ABC):
             with self.clock.aside("validation"):
                 self.loggers.image(self.step, "samples", self.validation.grid(self.quick_images))
                 self.loggers.scalars(self.step, self.validation.metrics(self.quick_images))
+            if self.clock.share("validation") > TENTH and self.step < self.config.train.steps:
+                self.say("validation takes more than a tenth of the time: raise train.val_step")
         distributed.barrier()
 
     def save_checkpoint(self) -> None:
