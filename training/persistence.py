@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from training.trainers.base import BaseTrainer
 
 State = dict[str, Any]
+WEIGHTS_ONLY = "set train.init_from instead of train.checkpoint_path to take its weights only"
 
 
 def state_of(trainer: BaseTrainer) -> State:
@@ -89,7 +90,14 @@ def restore(trainer: BaseTrainer, state: State, path: str | Path) -> None:
     load_networks(trainer, state, path)
     load_into(trainer.ema.module, state["ema"], trainer.sampled, path)
     for name, updater in trainer.updaters.items():
-        updater.load_state_dict(state["updaters"][name])
+        role = trainer.optimizer_roles[name]
+        theirs, ours = state["config"]["train"][role], trainer.roles.name(role)
+        if theirs != ours:
+            raise ConfigError(f"{path} was trained with train.{role}={theirs}, not {ours}: {WEIGHTS_ONLY}")
+        try:
+            updater.load_state_dict(state["updaters"][name])
+        except ValueError as error:
+            raise DataError(f"{path} trained other parameters of the {name} (train.freeze): {WEIGHTS_ONLY}") from error
     trainer.window.load_state_dict(state["window"], trainer.device)
     trainer.step = state["step"]
 

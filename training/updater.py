@@ -67,8 +67,14 @@ class Updater:
         return {"optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what :meth:`state_dict` gave; the learning rate stays what the config says."""
+        """Restore what :meth:`state_dict` gave; the optimizer's settings stay what the config says.
+
+        Raises ``ValueError`` when the state is of other parameters.
+        """
+        settings = [{k: v for k, v in group.items() if k != "params"} for group in self.optimizer.param_groups]
         self.optimizer.load_state_dict(state["optimizer"])
+        for group, own in zip(self.optimizer.param_groups, settings):
+            group.update(own)
         self.scaler.load_state_dict(state["scaler"])
 
 
