@@ -1,0 +1,162 @@
+"""One Updater a network: accumulation, clipping, learning rate, state."""
+
+from copy import deepcopy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from training.optimizers import SGD, Adam
+from training.precision import Precision
+from training.schedules import Constant, Linear
+from training.updater import Updater, freeze, trainable
+from utils.errors import ConfigError
+
+CPU = Precision("cpu")
+
+
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 2))
+
+
+def batch(seed: int = 0, n: int = 12) -> Tensor:
+    return torch.randn(n, 4, generator=torch.Generator().manual_seed(seed))
+
+
+def take_step(updater: Updater, images: Tensor, progress: float = 0.0) -> dict[str, Tensor]:
+    """Take one step on the mean square of the outputs, in the updater's own number of micro-batches."""
+    micros = images.chunk(updater.accumulate)
+    for index, micro in enumerate(micros):
+        with updater.micro_step(last=index == len(micros) - 1):
+            loss = updater.wrapped(micro).square().mean()
+        updater.backward(loss)
+    return updater.step(progress)
+
+
+def vector(module: nn.Module) -> Tensor:
+    return nn.utils.parameters_to_vector(module.parameters()).detach().clone()
+
+
+@pytest.mark.parametrize("accumulate", [2, 3, 12])
+def test_accumulating_micro_batches_equals_one_batch(accumulate):
+    """The mean over equal parts of their means is the mean; float32 sums differ in the last bits only."""
+    nets = network(), network()
+    for net, parts in zip(nets, (1, accumulate)):
+        updater = Updater(net, SGD(net.parameters(), lr=0.5), Constant(), CPU, accumulate=parts)
+        for step in range(3):
+            take_step(updater, batch(step))
+    assert (vector(nets[0]) - vector(network())).abs().max() > 0.01  # they did learn
+    torch.testing.assert_close(vector(nets[1]), vector(nets[0]), atol=1e-6, rtol=0)
+
+
+def test_clipping_bounds_the_norm_and_keeps_the_direction():
+    """A step of plain gradient descent with rate 1 is the gradient itself."""
+    steps = {}
+    for limit in (None, 0.01):
+        net = network()
+        updater = Updater(net, SGD(net.parameters(), lr=1.0, momentum=0), Constant(), CPU, max_grad_norm=limit)
+        measured = take_step(updater, batch())
+        steps[limit] = vector(net) - vector(network())
+    assert measured["grad_norm"].item() == pytest.approx(steps[None].norm().item(), rel=1e-5)  # before clipping
+    assert steps[0.01].norm().item() == pytest.approx(0.01, rel=1e-3)
+    assert torch.cosine_similarity(steps[None], steps[0.01], dim=0) > 1 - 1e-5
+
+
+def test_a_gradient_within_the_limit_is_not_touched():
+    nets = network(), network()
+    for net, limit in zip(nets, (None, 1e6)):
+        take_step(Updater(net, SGD(net.parameters()), Constant(), CPU, max_grad_norm=limit), batch())
+    assert torch.equal(vector(nets[0]), vector(nets[1]))
+
+
+def test_the_learning_rate_follows_the_schedule():
+    net = network()
+    updater = Updater(net, SGD(net.parameters(), lr=0.5, momentum=0), Linear(warmup=0.2, final=0.1), CPU)
+    rates = []
+    for progress in (0.0, 0.1, 0.2, 0.6, 1.0):
+        take_step(updater, batch(), progress)
+        rates.append(updater.optimizer.param_groups[0]["lr"])
+    assert rates == pytest.approx([0, 0.25, 0.5, 0.275, 0.05])
+
+
+def test_a_rate_of_zero_changes_nothing():
+    net = network()
+    take_step(Updater(net, SGD(net.parameters(), lr=0.5), Linear(warmup=0.2), CPU), batch(), progress=0.0)
+    assert torch.equal(vector(net), vector(network()))
+
+
+def test_gradients_are_gone_after_a_step():
+    net = network()
+    take_step(Updater(net, SGD(net.parameters()), Constant(), CPU), batch())
+    assert all(parameter.grad is None for parameter in net.parameters())
+
+
+def test_a_restored_updater_goes_on_identically():
+    """Adam remembers two moments and its step count; one that forgot them goes elsewhere."""
+    first = network()
+    updater = Updater(first, Adam(first.parameters(), lr=0.1), Constant(), CPU)
+    for step in range(3):
+        take_step(updater, batch(step))
+    second = network()
+    second.load_state_dict(first.state_dict())
+    restored = Updater(second, Adam(second.parameters(), lr=0.1), Constant(), CPU)
+    restored.load_state_dict(deepcopy(updater.state_dict()))
+    fresh = network()
+    fresh.load_state_dict(first.state_dict())
+    forgetful = Updater(fresh, Adam(fresh.parameters(), lr=0.1), Constant(), CPU)
+    for each in (updater, restored, forgetful):
+        for step in range(3, 6):
+            take_step(each, batch(step))
+    assert torch.equal(vector(first), vector(second))
+    assert not torch.equal(vector(first), vector(fresh))
+
+
+def test_bfloat16_runs_the_network_in_it_and_keeps_the_weights():
+    net = network()
+    updater = Updater(net, SGD(net.parameters()), Constant(), Precision("cpu", torch.bfloat16))
+    with updater.micro_step(last=True):
+        output = updater.wrapped(batch())
+    assert output.dtype == torch.bfloat16
+    updater.backward(output.float().square().mean())
+    updater.step(0.0)
+    assert all(parameter.dtype == torch.float32 for parameter in net.parameters())
+    assert not torch.equal(vector(net), vector(network()))
+
+
+def test_frozen_parameters_do_not_move_and_the_rest_do():
+    net = network()
+    freeze({"net": net}, ["0."])
+    assert [id(p) for p in trainable(net)] == [id(p) for p in net[2].parameters()]
+    take_step(Updater(net, SGD(trainable(net), lr=0.5), Constant(), CPU), batch())
+    assert torch.equal(vector(net[0]), vector(network()[0]))
+    assert not torch.equal(vector(net[2]), vector(network()[2]))
+
+
+@pytest.mark.parametrize(
+    ("prefixes", "message"),
+    [(["head"], "no parameter's name begins with 'head', the first is '0.weight'"), (["0", "2"], "nothing to train")],
+)
+def test_freezing_nothing_or_everything_is_an_error(prefixes, message):
+    with pytest.raises(ConfigError, match=f"train.freeze.*{message}"):
+        freeze({"net": network()}, prefixes)
+
+
+def test_the_settings_of_a_restored_optimizer_are_the_config_s():
+    """A run that starts from another's checkpoint may use other settings; those of the file must not win."""
+    first, second = network(), network()
+    updater = Updater(first, Adam(first.parameters(), lr=0.1, betas=[0.5, 0.9]), Constant(), CPU)
+    take_step(updater, batch())
+    other = Updater(second, Adam(second.parameters(), lr=0.2, betas=[0.0, 0.99]), Constant(), CPU)
+    other.load_state_dict(deepcopy(updater.state_dict()))
+    take_step(other, batch())
+    group = other.optimizer.param_groups[0]
+    assert (group["lr"], group["betas"]) == (0.2, (0.0, 0.99))
+
+
+def test_a_state_of_other_parameters_is_an_error():
+    net = network()
+    updater = Updater(net, Adam(net.parameters()), Constant(), CPU)
+    partial = Updater(net, Adam(net[0].parameters()), Constant(), CPU)
+    with pytest.raises(ValueError, match="parameter group"):
+        partial.load_state_dict(updater.state_dict())
