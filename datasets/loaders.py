@@ -4,7 +4,7 @@ Which image stands where in the run is a function of (seed, position), so a run 
 there, and processes take their rows of the same global batch.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from utils.batch import Batch, to_device
+from utils.errors import UserError
 from utils.seeding import generator_for
 
 
@@ -67,7 +68,15 @@ def training_batches(dataset: Dataset, order: TrainingOrder, workers: int, devic
         pin_memory=device.type == "cuda",
         generator=torch.Generator(),
     )
-    return (to_device(batch, device) for batch in loader)
+    return (to_device(batch, device) for batch in plain_errors(loader))
+
+
+def plain_errors(batches: Iterable[Batch]) -> Iterator[Batch]:
+    """Hand batches on; an error in a worker, which PyTorch wraps in its traceback, becomes its own one line again."""
+    try:
+        yield from batches
+    except UserError as error:
+        raise type(error)(str(error).strip().splitlines()[-1].rpartition("Error: ")[2]) from None
 
 
 def resident_pixels(dataset: Dataset, device: torch.device) -> Tensor | None:

@@ -5,7 +5,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from datasets.registry import datasets_registry
 from training.config import CommonConfig
+from training.registry import ema_registry, optimizers_registry, schedules_registry
 from utils.class_registry import ClassRegistry
 from utils.errors import ConfigError
 from utils.schema import check_arguments, settable_parameters
@@ -18,6 +20,14 @@ class Role:
     registry: ClassRegistry
     offered: tuple[str, ...] = ()
     section: str = "train"
+
+
+COMMON_ROLES = {
+    "dataset": Role(datasets_registry, ("root", "split", "image_size", "on_bad_image"), section="data"),
+    "schedule": Role(schedules_registry),
+    "ema": Role(ema_registry, ("network",)),
+}
+OPTIMIZER = Role(optimizers_registry, ("params",))
 
 
 class Roles:

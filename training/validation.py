@@ -22,6 +22,8 @@ class QuickValidation:
     distance of 202 images. ``synthesize(labels, count)`` makes images, uint8 [count, C, H, W].
     """
 
+    SHARE = 0.1  # of the wall time, at most
+
     def __init__(self, facts: Facts, judge: Judge | None, real: ImageDataset | None, num_images: int):
         self.facts, self.judge, self.real, self.num_images = facts, judge, real, num_images
 

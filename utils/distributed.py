@@ -28,6 +28,16 @@ def barrier() -> None:
         distributed.barrier()
 
 
+@contextmanager
+def main_first() -> Iterator[None]:
+    """Let the first process go through the block before the others enter it."""
+    if not is_main():
+        barrier()
+    yield
+    if is_main():
+        barrier()
+
+
 def mean_over_processes(tensor: Tensor) -> Tensor:
     """Return the mean of a tensor over all processes; the tensor itself for a single one."""
     if world_size() == 1:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torchvision.io import write_png
 
 import train
 from tests.runs import FAMILIES, words, write_config
@@ -169,3 +170,19 @@ def test_frozen_parameters_do_not_move_and_all_others_do(tmp_path):
     trainer.training_loop()
     for name, parameter in trainer.networks["generator"].named_parameters():
         assert torch.equal(parameter, before[name]) == name.startswith("layers.0"), name
+
+
+def test_a_picture_that_breaks_in_a_worker_is_one_line_too(tmp_path, capsys):
+    """PyTorch hands a worker's error on inside its traceback."""
+    for name in ("bun", "roll"):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for number in range(8):
+            picture = torch.randint(0, 256, (3, 16, 16), dtype=torch.uint8)
+            write_png(picture, str(tmp_path / "images" / name / f"{number}.png"))
+    (tmp_path / "images" / "bun" / "3.png").write_bytes(b"no picture")
+    folder = {"data.dataset": "base_dataset", "data.input_train_dir": str(tmp_path / "images"), "dataset_args": {}}
+    config = write_config(tmp_path, "gan", {**folder, "data.workers": 1, "train.steps": 2})
+    with pytest.raises(SystemExit) as stop:
+        train.main(words(config, tmp_path))
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert stop.value.code == 2 and "3.png" in error and "data.on_bad_image=skip" in error and "Traceback" not in error

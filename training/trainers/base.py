@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from datasets.augmentations import augmentations_registry
 from datasets.loaders import Share
-from datasets.registry import datasets_registry
 from training import persistence
 from training.clock import Clock
 from training.compiling import compile_in_place
@@ -18,7 +17,7 @@ from training.data import Facts, open_held_out, open_training_data
 from training.evaluation import build_judge, check_metrics, pieces
 from training.loggers import open_loggers
 from training.precision import choose_precision
-from training.registry import ema_registry, optimizers_registry, schedules_registry, studies_registry
+from training.registry import studies_registry
 from training.roles import Role, Roles
 from training.run_folder import RunFolder
 from training.stepping import BatchFeed, MicroBatch
@@ -28,14 +27,6 @@ from training.window import LossWindow, check_finite
 from utils import distributed
 from utils.images import to_uint8
 from utils.seeding import derive_seed
-
-COMMON_ROLES = {
-    "dataset": Role(datasets_registry, ("root", "split", "image_size", "on_bad_image"), section="data"),
-    "schedule": Role(schedules_registry),
-    "ema": Role(ema_registry, ("network",)),
-}
-TENTH = 0.1  # of the wall time, for validation
-OPTIMIZER = Role(optimizers_registry, ("params",))
 
 
 class BaseTrainer(ABC):
@@ -111,7 +102,8 @@ class BaseTrainer(ABC):
         self.run.check()
         persistence.check_files(self)
         judge = build_judge(self.config, self.device) if distributed.is_main() else None
-        self.data = open_training_data(self.roles, self.say)
+        with distributed.main_first():
+            self.data = open_training_data(self.roles, self.say)
         self.share = Share(self.config.data.train_batch_size, distributed.rank(), distributed.world_size())
         self.make_networks(self.data.facts)
         persistence.initialise(self)
@@ -199,7 +191,7 @@ class BaseTrainer(ABC):
             with self.clock.aside("validation"):
                 self.loggers.image(self.step, "samples", self.validation.grid(self.quick_images))
                 self.loggers.scalars(self.step, self.validation.metrics(self.quick_images))
-            if self.clock.share("validation") > TENTH and self.step < self.config.train.steps:
+            if self.clock.share("validation") > QuickValidation.SHARE and self.step < self.config.train.steps:
                 self.say("validation takes more than a tenth of the time: raise train.val_step")
         distributed.barrier()
 

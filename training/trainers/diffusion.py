@@ -18,9 +18,9 @@ from training.losses.builder import WeightedLosses, check_losses, check_no_stray
 from training.losses.diffusion import DiffusionOutcome
 from training.losses.registry import losses_registry
 from training.registry import levels_registry
-from training.roles import Role
+from training.roles import COMMON_ROLES, OPTIMIZER, Role
 from training.stepping import MicroBatch
-from training.trainers.base import COMMON_ROLES, OPTIMIZER, BaseTrainer
+from training.trainers.base import BaseTrainer
 from training.trainers.registry import diffusion_trainers_registry
 from training.window import mean_terms
 from utils.batch import Condition

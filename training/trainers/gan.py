@@ -15,9 +15,9 @@ from training.data import OFFERED
 from training.losses.builder import WeightedLosses, check_losses, check_no_stray_arguments
 from training.losses.gan import GanOutcome
 from training.losses.registry import disc_losses_registry, gen_losses_registry
-from training.roles import Role
+from training.roles import COMMON_ROLES, OPTIMIZER, Role
 from training.stepping import MicroBatch
-from training.trainers.base import COMMON_ROLES, OPTIMIZER, BaseTrainer
+from training.trainers.base import BaseTrainer
 from training.trainers.registry import gan_trainers_registry
 from training.updater import trainable
 from training.window import mean_terms
