@@ -18,7 +18,7 @@ from training.config import MAY_CHANGE, CommonConfig
 from utils.config import read_yaml, to_yaml
 from utils.errors import ConfigError
 
-PACKAGES = ["torch", "torchvision", "numpy", "pillow", "omegaconf", "pydantic", "safetensors", "pytorch-fid", "wandb"]
+PACKAGES = ["torch", "torchvision", "numpy", "pillow", "omegaconf", "pydantic", "pytorch-fid", "wandb"]
 
 
 def run_name(config: CommonConfig) -> str:

@@ -1,0 +1,64 @@
+"""Every config in configs/ fits the code, and says what it is for."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import train
+from training.launch import load_trainer
+from utils.config import load_tree
+
+ROOT = Path(__file__).parents[1]
+FILES = sorted(path for path in (ROOT / "configs").rglob("*.yaml") if path.parent.name != "base")
+EXPERIMENTS = [path for path in FILES if path.parent.name != "inference"]
+
+
+@pytest.fixture(scope="module")
+def tiny_food(tmp_path_factory):
+    """A folder laid out as Food-101: three classes, a few noisy pictures."""
+    root, rng = tmp_path_factory.mktemp("food"), np.random.default_rng(0)
+    for split, count in (("train", 5), ("test", 2)):
+        for label, name in enumerate(("bun", "roll", "tart")):
+            (root / split / name).mkdir(parents=True)
+            for number in range(count):
+                pixels = rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(root / split / name / f"{label}{number}.png")
+    return root
+
+
+def small(file: Path) -> list[str]:
+    """Return overrides that leave the model as it is and take the data down to the tiny folder."""
+    words = [f"exp.config_path={file}", "exp.device=cpu", "train.val_metrics=[]"]
+    return words if "quickstart" in file.stem else [*words, "data.dev_per_class=1"]
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda path: str(path.relative_to(ROOT / "configs")))
+def test_the_config_builds_everything_and_stops_before_the_first_step(file, tiny_food, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("FOOD101_DIR", str(tiny_food))
+    train.main([*small(file), "exp.check=True", f"exp.exp_dir={tmp_path}"])
+    assert "nothing was written" in capsys.readouterr().out and not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda path: str(path.relative_to(ROOT / "configs")))
+def test_the_config_opens_with_question_command_and_cost(file):
+    head = [line for line in file.read_text().splitlines() if line.startswith("#")]
+    assert head == file.read_text().splitlines()[: len(head)]  # nothing before it
+    command = re.search(r"python3 (train|inference)\.py exp\.config_path=(\S+)", "\n".join(head))
+    assert command and ROOT / command[2].rstrip(")") == file
+    assert any("Cost:" in line for line in head) or file.parent.name == "inference"
+
+
+@pytest.mark.parametrize("file", EXPERIMENTS, ids=lambda path: str(path.relative_to(ROOT / "configs")))
+def test_every_experiment_has_its_inference_config_with_the_same_networks(file, tiny_food, monkeypatch):
+    monkeypatch.setenv("FOOD101_DIR", str(tiny_food))
+    twin = ROOT / "configs" / "inference" / file.name
+    ours, theirs = (load_tree([f"exp.config_path={path}"]) for path in (file, twin))
+    for key in ("model_args", "generator_args", "denoiser_args", "data"):
+        assert ours.get(key) == theirs.get(key), key
+    trainers = [load_trainer([f"exp.config_path={path}"]) for path in (file, twin)]
+    for trainer in trainers:
+        trainer.check_config()
+    assert trainers[0].run.path == trainers[1].run.path  # `latest` finds the training run's checkpoints
