@@ -1,0 +1,193 @@
+"""Files of weights: whole or absent, and opened without running anybody's code."""
+
+import os
+import pickle
+import random
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from training.checkpoints import (
+    FORMAT,
+    checkpoint_name,
+    list_checkpoints,
+    load_checkpoint,
+    load_into,
+    prune_checkpoints,
+    save_checkpoint,
+)
+from utils.errors import ConfigError, DataError
+
+STATE = {"step": 3, "weights": {"w": torch.arange(1000.0)}, "names": ("a", "b"), "rate": 1e-4, "none": None}
+
+
+class Unwritable:
+    """Fails in the middle of being written."""
+
+    def __reduce__(self):
+        raise OSError("the disk is full")
+
+
+class Evil:
+    """Leaves a trace when it is unpickled."""
+
+    def __init__(self, trace: Path):
+        self.trace = trace
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.trace),)
+
+
+def test_what_is_written_comes_back(tmp_path):
+    save_checkpoint(STATE, tmp_path / "deep" / "a.pt")
+    state = load_checkpoint(tmp_path / "deep" / "a.pt")
+    assert torch.equal(state.pop("weights")["w"], STATE["weights"]["w"])
+    assert state == {"format": FORMAT, "step": 3, "names": ("a", "b"), "rate": 1e-4, "none": None}
+
+
+def test_the_same_state_makes_the_same_bytes(tmp_path):
+    """Nothing of the clock is inside."""
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        save_checkpoint(STATE, tmp_path / name / "x.pt")
+    assert (tmp_path / "a" / "x.pt").read_bytes() == (tmp_path / "b" / "x.pt").read_bytes()
+
+
+def test_a_checkpoint_that_fails_midway_leaves_nothing_behind(tmp_path):
+    with pytest.raises(OSError, match="the disk is full"):
+        save_checkpoint({**STATE, "late": Unwritable()}, tmp_path / "a.pt")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_checkpoint_that_fails_midway_leaves_the_earlier_one_whole(tmp_path):
+    save_checkpoint(STATE, tmp_path / "a.pt")
+    before = (tmp_path / "a.pt").read_bytes()
+    with pytest.raises(OSError, match="the disk is full"):
+        save_checkpoint({**STATE, "late": Unwritable()}, tmp_path / "a.pt")
+    assert (tmp_path / "a.pt").read_bytes() == before
+    assert list(tmp_path.iterdir()) == [tmp_path / "a.pt"]
+
+
+def one_line(path: Path, error: type) -> str:
+    with pytest.raises(error) as caught:
+        load_checkpoint(path)
+    assert "\n" not in str(caught.value)
+    assert str(path) in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_missing_file_names_the_key_that_named_it(tmp_path):
+    assert one_line(tmp_path / "none.pt", ConfigError).startswith("train.checkpoint_path: there is no checkpoint")
+    with pytest.raises(ConfigError, match=r"^train\.init_from: "):
+        load_checkpoint(tmp_path / "none.pt", "train.init_from")
+
+
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.3, 0.9, 0.999])
+def test_a_file_cut_short_is_damaged(tmp_path, share):
+    save_checkpoint(STATE, tmp_path / "a.pt")
+    data = (tmp_path / "a.pt").read_bytes()
+    (tmp_path / "a.pt").write_bytes(data[: int(share * len(data))])
+    one_line(tmp_path / "a.pt", DataError)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_random_bytes_are_no_checkpoint(tmp_path, seed):
+    noise = torch.randint(0, 256, (5000,), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
+    (tmp_path / "a.pt").write_bytes(noise.numpy().tobytes())
+    one_line(tmp_path / "a.pt", DataError)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_file_with_some_bytes_changed_opens_or_is_damaged(tmp_path, seed):
+    """Three bytes of the first thousand, where names and structure are."""
+    save_checkpoint(STATE, tmp_path / "a.pt")
+    data, rng = bytearray((tmp_path / "a.pt").read_bytes()), random.Random(seed)
+    for _ in range(3):
+        data[rng.randrange(1000)] = rng.randrange(256)
+    (tmp_path / "a.pt").write_bytes(data)
+    try:
+        load_checkpoint(tmp_path / "a.pt")
+    except DataError as error:
+        assert "\n" not in str(error)
+
+
+def test_a_zip_of_nothing_or_of_something_else_is_no_checkpoint(tmp_path):
+    for names in ([], ["readme.txt"]):
+        with zipfile.ZipFile(tmp_path / "a.pt", "w") as archive:
+            for name in names:
+                archive.writestr(name, "hello")
+        one_line(tmp_path / "a.pt", DataError)
+
+
+@pytest.mark.parametrize("form", ["pickle", "torch"])
+def test_code_in_a_file_does_not_run(tmp_path, form):
+    trace = tmp_path / "trace"
+    state = {"format": FORMAT, "evil": Evil(trace)}
+    if form == "torch":
+        torch.save(state, tmp_path / "a.pt")
+    else:
+        (tmp_path / "a.pt").write_bytes(pickle.dumps(state))
+    assert "could run code and is not opened" in one_line(tmp_path / "a.pt", DataError)
+    assert not trace.exists()
+    torch.load(tmp_path / "a.pt", weights_only=False) if form == "torch" else pickle.loads(pickle.dumps(state))
+    assert trace.exists()  # it would have
+
+
+@pytest.mark.parametrize("content", [{"step": 3}, [1, 2], torch.zeros(3)])
+def test_a_file_of_another_project_is_not_one_of_ours(tmp_path, content):
+    torch.save(content, tmp_path / "a.pt")
+    assert "not a checkpoint of this project" in one_line(tmp_path / "a.pt", DataError)
+
+
+def test_a_newer_format_asks_for_an_update(tmp_path):
+    torch.save({"format": FORMAT + 1}, tmp_path / "a.pt")
+    assert "update the project" in one_line(tmp_path / "a.pt", DataError)
+
+
+def test_a_folder_lists_its_checkpoints_by_step_whatever_the_number_of_digits(tmp_path):
+    steps = [99_999_999, 5, 100_000_000, 1_000_000_000, 12]
+    others = ["step_5.pt", "step_0000000x.pt", "best.pt", "step_00000007.tmp12", "step_00000008.pt.bak"]
+    for name in [*map(checkpoint_name, steps), *others]:
+        (tmp_path / name).touch()
+    assert [path.name for path in list_checkpoints(tmp_path)] == [checkpoint_name(step) for step in sorted(steps)]
+
+
+def test_a_folder_that_is_not_there_has_none(tmp_path):
+    assert list_checkpoints(tmp_path / "none") == []
+
+
+@pytest.mark.parametrize("keep", [1, 2, 9])
+def test_pruning_keeps_the_newest_and_touches_nothing_else(tmp_path, keep):
+    steps = [1, 20, 300, 4000]
+    for name in [*map(checkpoint_name, steps), "best.pt"]:
+        (tmp_path / name).touch()
+    prune_checkpoints(tmp_path, keep)
+    assert [path.name for path in list_checkpoints(tmp_path)] == [checkpoint_name(step) for step in steps[-keep:]]
+    assert (tmp_path / "best.pt").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "first"),
+    [
+        (lambda weights: weights.pop("bias"), "bias"),
+        (lambda weights: weights.update(weight=torch.zeros(2, 3)), "weight"),
+        (lambda weights: weights.update(extra=torch.zeros(1)), "extra"),
+    ],
+)
+def test_weights_that_do_not_fit_are_named_and_change_nothing(change, first):
+    network = nn.Linear(2, 2)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    weights = {name: value + 1 for name, value in before.items()}
+    change(weights)
+    with pytest.raises(DataError, match=rf"a\.pt does not fit the critic .*: 1 of its tensors differ, .* is {first};"):
+        load_into(network, weights, "critic", "a.pt")
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+def test_weights_that_fit_are_taken():
+    network, other = nn.Linear(2, 2), nn.Linear(2, 2)
+    load_into(network, other.state_dict(), "critic", "a.pt")
+    assert torch.equal(network.weight, other.weight)
