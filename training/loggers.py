@@ -2,15 +2,17 @@
 
 import json
 import os
+import secrets
 import sys
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from torch import Tensor
 from torchvision.io import write_png
 from tqdm import tqdm
 
 from training.run_folder import RunFolder, plain
+from utils.config import first_line
 from utils.distributed import is_main
 from utils.images import to_hwc
 
@@ -106,21 +108,32 @@ class WeightsAndBiases(Quiet):
         import wandb
 
         self.wandb, self.run, self.online = wandb, run, online
-        self.session = wandb.init(
-            project=run.config.exp.wandb_project,
-            name=run.path.name,
+        try:
+            self.session = self.start()
+        except wandb.Error as error:  # a key that W&B does not take, or no network
+            if not online:
+                raise
+            print(f"W&B: {first_line(error)}; this run is logged offline")
+            self.online = False
+            self.session = self.start()
+
+    def start(self) -> Any:
+        """Open the run's W&B session."""
+        return self.wandb.init(
+            project=self.run.config.exp.wandb_project,
+            name=self.run.path.name,
             id=self.run_id(),
-            dir=str(run.path),
+            dir=str(self.run.path),
             resume="allow",
-            mode="online" if online else "offline",
-            config=plain(run.config),
-            settings=wandb.Settings(console="off", silent=not online),
+            mode="online" if self.online else "offline",
+            config=plain(self.run.config),
+            settings=self.wandb.Settings(console="off", silent=not self.online),
         )
 
     def run_id(self) -> str:
         path = self.run.path / "wandb_run_id"
         if not path.exists():
-            path.write_text(self.wandb.util.generate_id())
+            path.write_text(secrets.token_hex(4))
         return path.read_text().strip()
 
     def scalars(self, step: int, values: Scalars, timing: Scalars) -> None:
@@ -163,7 +176,7 @@ class Loggers:
             member.checkpoint(step, path)
 
     def close(self) -> None:
-        for member in self.members:
+        for member in reversed(self.members):  # the bar ends before the others say their last words
             member.close()
 
 
@@ -172,12 +185,12 @@ def open_loggers(run: RunFolder, step: int) -> Loggers:
     exp = run.config.exp
     if not is_main():
         return Loggers([])
-    members: list[Logger] = [Folder(run), Console(run.config.train.steps, step)]
+    members: list[Logger] = [Folder(run)]
     if exp.use_tensorboard:
         members.append(TensorBoard(run, step))
     if exp.use_wandb:
         members.append(WeightsAndBiases(run, online=exp.wandb_mode == "online" and wandb_key_found()))
-    return Loggers(members)
+    return Loggers([*members, Console(run.config.train.steps, step)])  # last: the others say their lines above the bar
 
 
 def wandb_key_found() -> bool:
@@ -195,7 +208,7 @@ def logged_in() -> bool:
     from netrc import NetrcParseError, netrc
 
     try:
-        hosts = netrc().hosts
+        hosts = netrc(os.environ.get("NETRC")).hosts
     except (OSError, NetrcParseError):
         return False
     return any("wandb" in host for host in hosts)
