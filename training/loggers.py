@@ -69,7 +69,8 @@ class Console(Quiet):
 
     def scalars(self, step: int, values: Scalars, timing: Scalars) -> None:
         shown = {key: f"{value:.4g}" for key, value in {**values, **timing}.items() if key in BAR or "loss" in key}
-        self.bar.set_postfix(shown, refresh=False)
+        if shown:  # a validation leaves the losses on the bar
+            self.bar.set_postfix(shown, refresh=False)
         self.bar.update(step - self.bar.n)
         judged = {key: value for key, value in values.items() if key.startswith("val_")}
         if judged:
