@@ -60,7 +60,7 @@ def pair(betas: list[float]) -> tuple[float, float]:
     """Return Adam's two decay rates. Raises ``ValueError`` for another number of them or one outside [0, 1)."""
     if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
         raise ValueError(f"betas={list(betas)}: give two numbers in [0, 1)")
-    return betas[0], betas[1]
+    return float(betas[0]), float(betas[1])
 
 
 def on_gpu(params: list[Parameter]) -> bool:
