@@ -1,0 +1,75 @@
+"""Optimizers by name. A new one is tested by being registered."""
+
+import pytest
+import torch
+
+from training.optimizers import Adam
+from training.registry import optimizers_registry
+from utils.schema import check_arguments, settable_parameters
+
+every_optimizer = pytest.mark.parametrize("name", optimizers_registry)
+
+
+def number(value: float = 1.0) -> torch.nn.Parameter:
+    return torch.nn.Parameter(torch.tensor([value], dtype=torch.float64))
+
+
+@every_optimizer
+def test_its_defaults_are_a_valid_config(name):
+    cls = optimizers_registry[name]
+    defaults = {key: p.default for key, p in settable_parameters(cls).items() if key != "params"}
+    assert check_arguments(cls, defaults, "optimizer_args", ("params",)) == defaults
+
+
+@every_optimizer
+def test_it_finds_the_bottom_of_a_parabola(name):
+    """From any iterable of parameters, as PyTorch's own take it."""
+    x = number(1.0)
+    optimizer = optimizers_registry[name](iter([x]), lr=0.02)
+    for _ in range(500):
+        optimizer.zero_grad()
+        (x - 0.3).square().sum().backward()
+        optimizer.step()
+    assert x.item() == pytest.approx(0.3, abs=0.02)
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw"])
+def test_the_first_step_of_adam_is_the_learning_rate(name):
+    """Kingma & Ba 2015: m / sqrt(v) is the sign of the gradient at first, however large it is."""
+    x = number(1.0)
+    optimizer = optimizers_registry[name]([x], lr=0.01, weight_decay=0.0)
+    (1000 * x).sum().backward()
+    optimizer.step()
+    assert x.item() == pytest.approx(0.99, rel=1e-9)
+
+
+def test_decoupled_weight_decay_shrinks_a_weight_without_a_gradient():
+    """Loshchilov & Hutter 2019: x (1 - lr * decay); in Adam itself decay is part of the gradient."""
+    moved = {}
+    for name in ("adam", "adamw"):
+        x = number(2.0)
+        x.grad = torch.zeros_like(x)
+        optimizers_registry[name]([x], lr=0.1, weight_decay=0.5).step()
+        moved[name] = x.item()
+    assert moved["adamw"] == pytest.approx(2 * (1 - 0.1 * 0.5))
+    assert moved["adam"] == pytest.approx(2 - 0.1)
+
+
+def test_sgd_is_the_gradient_times_the_rate_and_momentum_adds_up():
+    x = number(0.0)
+    optimizer = optimizers_registry["sgd"]([x], lr=0.1, momentum=0.5)
+    for _ in range(2):
+        x.grad = torch.ones_like(x)
+        optimizer.step()
+    assert x.item() == pytest.approx(-0.1 * (1 + 1.5))
+
+
+def test_the_template_s_betas_work():
+    assert Adam([number()], betas=[0, 0.99]).defaults["betas"] == (0, 0.99)
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw"])
+@pytest.mark.parametrize("betas", [[0.9], [0.9, 0.99, 0.999], [0.9, 1.0], [-0.1, 0.9], []])
+def test_other_betas_are_an_error_with_the_rule(name, betas):
+    with pytest.raises(ValueError, match=r"give two numbers in \[0, 1\)"):
+        optimizers_registry[name]([number()], betas=betas)
