@@ -14,6 +14,7 @@ from datasets.drawing.canvas import Canvas
 from datasets.drawing.dishes import DISHES
 from datasets.registry import datasets_registry
 from utils.errors import ConfigError
+from utils.schema import PositiveInt
 from utils.seeding import derive_seed
 
 DRAWING_VERSION = 1  # raise it whenever a picture changes: whatever was computed from the old ones is then stale
@@ -48,7 +49,7 @@ class Synthetic(ImageDataset):
     Image i of a split is a function of (split, i, image_size) alone; the two splits draw from different streams.
     """
 
-    def __init__(self, split: Literal["train", "val"] = "train", image_size: int = 64, num_images: int = 4000):
+    def __init__(self, split: Literal["train", "val"] = "train", image_size: int = 64, num_images: PositiveInt = 4000):
         if split not in ("train", "val"):
             raise ConfigError(f"synthetic draws the splits train and val, not '{split}'")
         if image_size < SMALLEST:
