@@ -1,6 +1,6 @@
-"""Datasets by name: importing this package fills ``datasets_registry``."""
+"""Datasets and augmentations by name: importing this package fills their registries."""
 
-from datasets import image_folder, packed, synthetic
+from datasets import augmentations, image_folder, packed, synthetic
 from datasets.registry import datasets_registry
 
-__all__ = ["datasets_registry", "image_folder", "packed", "synthetic"]
+__all__ = ["augmentations", "datasets_registry", "image_folder", "packed", "synthetic"]

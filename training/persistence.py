@@ -54,8 +54,9 @@ def save(trainer: BaseTrainer) -> Path:
     return path
 
 
-def check_files(trainer: BaseTrainer) -> None:
-    """Look for the files that a run will start from. One that continues needs them no more."""
+def check_start(trainer: BaseTrainer) -> None:
+    """Look at the run folder, and for the files that a new run starts from; one that continues needs them no more."""
+    trainer.run.check()
     for key in ("checkpoint_path", "init_from"):
         path = getattr(trainer.config.train, key)
         if path is not None and trainer.run.latest() is None:

@@ -99,8 +99,7 @@ class BaseTrainer(ABC):
     def setup(self) -> None:
         """Build everything that training needs; nothing is written yet."""
         self.check_config()
-        self.run.check()
-        persistence.check_files(self)
+        persistence.check_start(self)
         judge = build_judge(self.config, self.device) if distributed.is_main() else None
         with distributed.main_first():
             self.data = open_training_data(self.roles, self.say)
