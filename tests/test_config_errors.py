@@ -116,7 +116,7 @@ OVERRIDES: list[tuple[str, str, tuple[str, ...]]] = [
     ("diffusion", "train.model=base_diffusion", ("model_args", "hidden_dim", "missing: set it")),
     ("diffusion", "train.levels=table", ("levels_args", "train.levels=lognormal")),
     ("diffusion", "train.sampling_levels=respaced", ("sampling_levels_args", "take 'karras'")),
-    ("diffusion", "dataset_args.num_images=0", ("dataset_args", "num_images", "at least 1")),
+    ("diffusion", "dataset_args.num_images=0", ("dataset_args.num_images=0", "greater than or equal to 1")),
     ("diffusion", "data.image_size=17", ("data.image_size 17", "multiple of 2")),
     ("diffusion", "data.dev_per_class=40", ("lower data.dev_per_class",)),
     ("diffusion", "train.freeze=[head]", ("train.freeze", "'head'", "backbone.")),
