@@ -50,14 +50,16 @@ class Updater:
     def step(self, progress: float) -> dict[str, Tensor]:
         """Clip, set the learning rate for ``progress`` in [0, 1], step, and clear the gradients.
 
-        Returns the gradient norm when it is clipped: it is known then without extra work.
+        Returns the gradient norm when it is clipped: it is known then without extra work. Not under fp16, where it is
+        infinite whenever the scaler tries a scale that is too large, and the step is skipped.
         """
         measured = {}
         for group, rate in zip(self.optimizer.param_groups, self.base_rates):
             group["lr"] = rate * self.schedule(progress)
         if self.max_grad_norm is not None:
             self.scaler.unscale_(self.optimizer)
-            measured["grad_norm"] = nn.utils.clip_grad_norm_(self.network.parameters(), self.max_grad_norm)
+            norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.max_grad_norm)
+            measured = {} if self.scaler.is_enabled() else {"grad_norm": norm}
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)

@@ -69,10 +69,8 @@ def choose_device(name: str) -> torch.device:
         raise ConfigError(f"exp.device={name} is not a device: use auto, cpu, cuda or cuda:0") from None
     if device.type == "cuda":
         return choose_gpu(device)
-    if device.type not in ("cpu", "mps"):
+    if device.type != "cpu":
         raise ConfigError(f"exp.device={name} is not supported: use auto, cpu, cuda or cuda:0")
-    if device.type == "mps" and not torch.backends.mps.is_available():
-        raise ConfigError("exp.device=mps: there is no Apple GPU here; use exp.device=cpu")
     return device
 
 
