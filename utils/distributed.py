@@ -70,7 +70,7 @@ def choose_device(name: str) -> torch.device:
     if device.type == "cuda":
         return choose_gpu(device)
     if device.type != "cpu":
-        raise ConfigError(f"exp.device={name} is not supported: use auto, cpu, cuda or cuda:0")
+        raise ConfigError(f"exp.device={name} is not supported: use exp.device=cpu, cuda or cuda:0")
     return device
 
 
