@@ -48,6 +48,8 @@ def test_bytes_kept_for_the_backward_pass_leave_out_the_weights_and_count_each_t
     assert measure(lambda: linear(x) * 1.0, linear)[1] == 4 * (4 * 10)
     assert measure(lambda: linear(x).square(), linear)[1] == 4 * (4 * 10 + 4 * 7)
     assert measure(lambda: linear(x).square() + linear(x).square(), linear)[1] == 4 * (4 * 10 + 2 * 4 * 7)
+    deep = nn.Sequential(linear, nn.Linear(7, 3))  # the second keeps its weight as well, to reach the first
+    assert measure(lambda: deep(x), deep)[1] == 4 * (4 * 10 + 4 * 7)
 
 
 def test_parameters_and_their_bytes_are_counted():
