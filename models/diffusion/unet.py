@@ -66,6 +66,23 @@ class DecoderLevel(nn.Module):
         return x if self.up is None else self.up(x, emb)
 
 
+class PatchBypass(nn.Module):
+    """A linear way from the folded pixels past the network, weighed by the noise level; it starts at zero.
+
+    A patch of 4 by 4 pixels holds 48 numbers. To hand them through convolutions and SiLUs takes twice as many channels,
+    which small networks do not have: without this way their images keep a grain of noise (docs/decisions).
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, emb_dim: int):
+        super().__init__()
+        self.gain = zero_init(nn.Linear(emb_dim, in_channels))
+        self.conv = nn.Conv2d(in_channels, out_channels, kernel_size=1)
+
+    def forward(self, folded: Tensor, emb: Tensor) -> Tensor:
+        """Turn folded pixels [N, C, H, W] and emb [N, emb_dim] into [N, C', H, W]."""
+        return self.conv(folded * self.gain(F.silu(emb))[:, :, None, None])
+
+
 @diffusion_models_registry.add_to_registry(name="unet")
 class UNet(nn.Module):
     """A backbone: x [N, C, H, W], c_noise [N] and a condition into [N, out_channels, H, W].
@@ -123,6 +140,7 @@ class UNet(nn.Module):
         self.norm_out = GroupNorm(widths[0])
         self.conv_out = zero_init(conv3x3(widths[0], patch**2 * (out_channels or image_channels)))
         self.unfold = nn.PixelShuffle(patch)
+        self.bypass = PatchBypass(self.conv_in.in_channels, self.conv_out.out_channels, emb_dim) if patch > 1 else None
 
     def _stage(self, in_channels: int, out_channels: int, attends: bool) -> Stage:
         return Stage(self.new_block(in_channels, out_channels), self.new_attention(out_channels) if attends else None)
@@ -157,8 +175,8 @@ class UNet(nn.Module):
     def forward(self, x: Tensor, c_noise: Tensor, cond: Condition) -> Tensor:
         """Turn x [N, C, H, W], c_noise [N] and ``cond`` into [N, out_channels, H, W]."""
         emb = self.embedding(c_noise, cond)  # [N, 4 * base_channels]
-        x = self.conv_in(self.fold(x))  # [N, base_channels, H / patch, W / patch]
-        skips = [x]
+        folded = self.fold(x)  # [N, patch^2 * C, H / patch, W / patch]
+        skips = [self.conv_in(folded)]  # [N, base_channels, ...]
         for level in self.encoder:
             skips += level(skips[-1], emb)
         x = skips[-1]  # [N, base_channels * channel_mult[-1], ...], the lowest resolution
@@ -168,7 +186,8 @@ class UNet(nn.Module):
             taken = len(skips) - len(level.stages)
             x = level(x, skips[taken:], emb)
             skips = skips[:taken]
-        return self.unfold(self.conv_out(F.silu(self.norm_out(x))))
+        x = self.conv_out(F.silu(self.norm_out(x)))
+        return self.unfold(x if self.bypass is None else x + self.bypass(folded, emb))
 
 
 def _resolutions(image_size: int, levels: int, patch: int, attention_resolutions: list[int]) -> list[int]:
