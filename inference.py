@@ -3,13 +3,17 @@
 import sys
 from collections.abc import Sequence
 
+from torch import distributed
+
 from training.launch import load_trainer
-from utils.errors import one_line_errors
+from utils.errors import ConfigError, one_line_errors
 
 
 @one_line_errors
 def main(arguments: Sequence[str] | None = None) -> None:
     trainer = load_trainer(list(sys.argv[1:] if arguments is None else arguments))
+    if distributed.is_torchelastic_launched():
+        raise ConfigError("inference.py runs in one process: start it with python3, not torchrun")
     trainer.setup_inference()
     trainer.inference()
 

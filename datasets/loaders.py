@@ -68,7 +68,7 @@ def training_batches(dataset: Dataset, order: TrainingOrder, workers: int, devic
         pin_memory=device.type == "cuda",
         generator=torch.Generator(),
     )
-    return (to_device(batch, device) for batch in plain_errors(loader))
+    return (to_device(batch, device) for batch in (plain_errors(loader) if workers else loader))
 
 
 def plain_errors(batches: Iterable[Batch]) -> Iterator[Batch]:
@@ -76,7 +76,7 @@ def plain_errors(batches: Iterable[Batch]) -> Iterator[Batch]:
     try:
         yield from batches
     except UserError as error:
-        raise type(error)(str(error).strip().splitlines()[-1].rpartition("Error: ")[2]) from None
+        raise type(error)(str(error).strip().splitlines()[-1].partition("Error: ")[2]) from None
 
 
 def resident_pixels(dataset: Dataset, device: torch.device) -> Tensor | None:
@@ -95,11 +95,6 @@ def resident_batches(dataset: Dataset, pixels: Tensor, order: TrainingOrder) -> 
     for indices in order:
         rows = torch.tensor(indices).to(pixels.device, non_blocking=True)
         yield Batch(pixels[rows], None if labels is None else labels[rows])
-
-
-def ordered_batches(dataset: Dataset, batch_size: int) -> Iterator[Batch]:
-    """Yield the whole dataset once, in its own order, on the CPU."""
-    return iter(DataLoader(dataset, batch_size=batch_size, collate_fn=as_it_is))
 
 
 def as_it_is(batch: Batch) -> Batch:

@@ -1,8 +1,6 @@
 """From images to the features that metrics compare: which network, one pass over the images, and a cache."""
 
 import logging
-import os
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +14,7 @@ from tqdm import tqdm
 from metrics.registry import features_registry
 from utils.cache import cache_dir, fingerprint
 from utils.errors import MetricError
+from utils.files import whole_file
 
 logger = logging.getLogger(__name__)
 
@@ -140,9 +139,7 @@ def _read(path: Path, shape: tuple[int, int]) -> Tensor | None:
 def _write(path: Path, features: Tensor) -> None:
     """Write whole or not at all. Where nothing can be written the features are computed again next time: a warning."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".tmp-", suffix=".npy", delete=False) as file:
+        with whole_file(path, "wb") as file:
             np.save(file, features.numpy())
-        os.replace(file.name, path)
     except OSError as error:
         logger.warning("features of the real images are not kept (%s): set MISE_CACHE to a folder with room", error)

@@ -23,16 +23,21 @@ def print_check(trainer: BaseTrainer) -> None:
     memory = 0.0
     for name, run in trainer.example_passes(batch_size=2).items():
         network = trainer.networks[name]
-        operations, saved = measure(run, network)
+        with trainer.precision.autocast():
+            operations, saved = measure(run, network)
         memory += weight_bytes(network) * ADAM_COPIES + saved / 2 * micro
-        print(f"{name}: {count(network) / 1e6:.2f} M parameters, {operations / 2 / 1e9:.3g} GFLOP an image forward")
+        trainer.say(
+            f"{name}: {count(network) / 1e6:.2f} M parameters, {operations / 2 / 1e9:.3g} GFLOP an image forward"
+        )
     memory += weight_bytes(trainer.ema.module)
     dev = 0 if trainer.data.dev is None else len(trainer.data.dev)
-    print(f"memory: about {memory / GIB:.2f} GiB for batches of {micro} in {trainer.precision} (weights, activations)")
-    print(f"data: {len(trainer.data.train)} training images, {dev} held out, {trainer.facts.num_classes} classes")
-    print(f"steps: {trainer.config.train.steps} of {trainer.share.batch_size} images on {trainer.device}")
-    print(f"logs: {', '.join(destinations(trainer))}")
-    print("exp.check: everything fits together; nothing was written")
+    trainer.say(
+        f"memory: about {memory / GIB:.2f} GiB for batches of {micro} in {trainer.precision} (weights, activations)"
+    )
+    trainer.say(f"data: {len(trainer.data.train)} training images, {dev} held out, {trainer.facts.num_classes} classes")
+    trainer.say(f"steps: {trainer.config.train.steps} of {trainer.share.batch_size} images on {trainer.device}")
+    trainer.say(f"logs: {', '.join(destinations(trainer))}")
+    trainer.say("exp.check: everything fits together; nothing was written")
 
 
 def measure(run: Callable[[], Any], network: nn.Module) -> tuple[int, int]:
@@ -46,8 +51,7 @@ def measure(run: Callable[[], Any], network: nn.Module) -> tuple[int, int]:
         return tensor
 
     with FlopCounterMode(display=False) as counter, saved_tensors_hooks(keep, lambda tensor: tensor):
-        result = run()
-    del result
+        run()
     return counter.get_total_flops(), sum(seen.values())
 
 

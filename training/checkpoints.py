@@ -1,6 +1,5 @@
 """Files of weights: written whole or not at all, and opened without running anybody's code."""
 
-import os
 import pickle
 import re
 import warnings
@@ -10,6 +9,7 @@ from typing import Any
 import torch
 
 from utils.errors import ConfigError, DataError
+from utils.files import whole_file
 
 FORMAT = 1
 State = dict[str, Any]
@@ -20,29 +20,9 @@ def checkpoint_name(step: int) -> str:
 
 
 def save_checkpoint(state: State, path: Path) -> None:
-    """Write a checkpoint under a temporary name, force it to the disk, and only then give it its name."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".tmp{os.getpid()}")
-    try:
-        with open(temporary, "wb") as file:
-            torch.save({"format": FORMAT, **state}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a rename survive a power cut, where the system can."""
-    if os.name != "posix":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    """Write a checkpoint, whole or not at all."""
+    with whole_file(path, "wb") as file:
+        torch.save({"format": FORMAT, **state}, file)
 
 
 def load_checkpoint(path: str | Path, key: str = "train.checkpoint_path") -> State:
@@ -60,7 +40,9 @@ def load_checkpoint(path: str | Path, key: str = "train.checkpoint_path") -> Sta
             f"{path} is damaged, or holds more than tensors and plain values: it could run code and is not opened"
         ) from None
     except Exception as error:  # torch raises a dozen kinds for a broken file
-        raise DataError(f"{path} is damaged or no checkpoint ({type(error).__name__}): use an earlier one") from error
+        raise DataError(
+            f"{path} is damaged or no checkpoint ({type(error).__name__}): delete it to go on from the one before"
+        ) from error
     if not isinstance(state, dict) or "format" not in state:
         raise DataError(f"{path} is not a checkpoint of this project")
     if state["format"] > FORMAT:

@@ -11,6 +11,7 @@ from utils.distributed import any_process, world_size
 
 ASK_EVERY = 10  # steps
 NEVER = float("inf")
+SAME_REQUEST = 2.0  # seconds
 
 
 class Clock:
@@ -30,6 +31,7 @@ class Clock:
         self.lap_aside = 0.0
         self.lap_images = 0
         self.signal: int | None = None
+        self.signal_time = 0.0
 
     def count(self, images: int) -> None:
         self.lap_images += images
@@ -89,9 +91,10 @@ class Clock:
                 signal.signal(name, handler)
 
     def hear(self, number: int, _frame) -> None:
-        if self.signal is not None:
+        """Take note of a signal. One that follows within seconds is the same request, sent to a whole group."""
+        if self.signal is not None and time.monotonic() - self.signal_time > SAME_REQUEST:
             raise SystemExit(128 + number)
-        self.signal = number
+        self.signal, self.signal_time = number, time.monotonic()
 
 
 def minutes(value: float | None) -> float:

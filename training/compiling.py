@@ -3,6 +3,8 @@
 import importlib.util
 import os
 import shutil
+import sysconfig
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -12,6 +14,8 @@ def missing_compiler(device: torch.device) -> str | None:
     """Say what is missing for compiling on this device, or None."""
     if not any(shutil.which(name) for name in (os.environ.get("CXX", "c++"), "g++", "clang++", "cl")):
         return "a C++ compiler"
+    if not (Path(sysconfig.get_paths()["include"]) / "Python.h").exists():
+        return "Python.h (the package python3-dev)"
     if device.type == "cuda" and importlib.util.find_spec("triton") is None:
         return "Triton"
     return None

@@ -48,7 +48,7 @@ class TrainSection:
     checkpoint_path: str | None = None  # start from this file; inference: the file to study
     start_step: NonNegativeInt = 0
     init_from: str | None = None  # take only the weights from this checkpoint, and begin at step 0
-    freeze: list[str] = field(default_factory=list)  # parameters whose names begin so are not trained
+    freeze: list[str] = field(default_factory=list)  # parameters, <network>.<name>, that begin so stay as they are
     log_step: PositiveInt = 50
     val_step: PositiveInt = 5000
     checkpoint_step: PositiveInt = 5000
@@ -101,9 +101,11 @@ def check_counts(config: CommonConfig, processes: int) -> None:
 
 
 # What a resumed run may change without becoming another run: how long, how often, where, and who is told.
+EVERYTHING = {"*"}
 MAY_CHANGE = {
-    "exp": {"config_path", "exp_dir", "device", "use_wandb", "wandb_mode", "wandb_project", "wandb_artifacts",
-            "use_tensorboard", "check"},
+    "metrics_args": EVERYTHING,
+    "exp": {"config_path", "run_name", "exp_dir", "device", "use_wandb", "wandb_mode", "wandb_project",
+            "wandb_artifacts", "use_tensorboard", "check"},
     "data": {"workers", "val_batch_size", "input_train_dir", "input_val_dir"},
     "train": {"steps", "log_step", "val_step", "checkpoint_step", "checkpoint_minutes", "stop_after_minutes",
               "keep_checkpoints", "val_metrics", "val_num_images", "val_sampling_steps", "compile"},

@@ -10,6 +10,7 @@ from datasets.base import ImageDataset
 from metrics.judge import Judge
 from metrics.registry import metrics_registry
 from training.config import CommonConfig
+from utils.config import without_nulls
 from utils.schema import check_arguments
 
 
@@ -27,7 +28,8 @@ def build_judge(config: CommonConfig, device: torch.device) -> Judge | None:
     """
     if not config.train.val_metrics:
         return None
-    metrics = {name: metrics_registry[name](**config.metrics_args.get(name, {})) for name in config.train.val_metrics}
+    arguments = {name: without_nulls(config.metrics_args.get(name, {})) for name in config.train.val_metrics}
+    metrics = {name: metrics_registry[name](**arguments[name]) for name in arguments}
     judge = Judge(metrics, device)
     judge.prepare()
     return judge

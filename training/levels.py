@@ -1,4 +1,4 @@
-"""Which noise levels training visits, and what each weighs: ``(n, draw) -> Levels(sigma, weight)``.
+"""Which noise levels training visits, and what each weighs: ``(draw) -> Levels(sigma, weight)``.
 
 ``draw(purpose)`` gives one uniform random number in [0, 1) for each image of the batch.
 """

@@ -5,7 +5,7 @@ import os
 import secrets
 import sys
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from torch import Tensor
 from torchvision.io import write_png
@@ -19,18 +19,8 @@ from utils.images import to_hwc
 Scalars = dict[str, float]
 
 
-class Logger(Protocol):
-    def scalars(self, step: int, values: Scalars, timing: Scalars) -> None: ...
-
-    def image(self, step: int, name: str, image: Tensor) -> None: ...
-
-    def checkpoint(self, step: int, path: Path) -> None: ...
-
-    def close(self) -> None: ...
-
-
-class Quiet:
-    """A logger that says nothing: the base of those that care for some of the events only."""
+class Logger:
+    """Who is told of a run. By itself it says nothing: a member writes the methods for the events it cares for."""
 
     def scalars(self, step: int, values: Scalars, timing: Scalars) -> None:
         pass
@@ -45,7 +35,7 @@ class Quiet:
         pass
 
 
-class Folder(Quiet):
+class Folder(Logger):
     """``metrics.jsonl`` (values only: identical in identical runs), ``timing.jsonl``, and PNGs, in the run folder."""
 
     def __init__(self, run: RunFolder):
@@ -61,14 +51,15 @@ class Folder(Quiet):
         write_png(image.cpu(), str(self.run.images / f"{name}_{step:08d}.png"))
 
 
-class Console(Quiet):
+class Console(Logger):
     """A progress bar with the losses; plain lines for validation, above the bar."""
 
     def __init__(self, steps: int, start: int):
         self.bar = tqdm(total=steps, initial=start, unit="step", dynamic_ncols=True, smoothing=0.05, file=sys.stdout)
 
     def scalars(self, step: int, values: Scalars, timing: Scalars) -> None:
-        shown = {key: f"{value:.4g}" for key, value in {**values, **timing}.items() if key in BAR or "loss" in key}
+        told = {**values, **{key: value for key, value in timing.items() if key == "images_per_second"}}
+        shown = {key: f"{value:.4g}" for key, value in told.items() if not key.startswith("val_")}
         if shown:  # a validation leaves the losses on the bar
             self.bar.set_postfix(shown, refresh=False)
         self.bar.update(step - self.bar.n)
@@ -80,10 +71,7 @@ class Console(Quiet):
         self.bar.close()
 
 
-BAR = {"images_per_second"}
-
-
-class TensorBoard(Quiet):
+class TensorBoard(Logger):
     """Event files for TensorBoard, in the run folder."""
 
     def __init__(self, run: RunFolder, step: int):
@@ -102,7 +90,7 @@ class TensorBoard(Quiet):
         self.writer.close()
 
 
-class WeightsAndBiases(Quiet):
+class WeightsAndBiases(Logger):
     """W&B, online or offline. The run's id is kept in the run folder, so a resumed run goes on in the same curves."""
 
     def __init__(self, run: RunFolder, online: bool):
@@ -116,6 +104,7 @@ class WeightsAndBiases(Quiet):
                 raise
             print(f"W&B: {first_line(error)}; this run is logged offline")
             self.online = False
+            wandb.teardown()  # forgets the run's id, which the failed start has taken
             self.session = self.start()
 
     def start(self) -> Any:
@@ -152,10 +141,9 @@ class WeightsAndBiases(Quiet):
             self.session.log_artifact(artifact)
 
     def close(self) -> None:
-        folder = Path(self.session.dir).parent
         self.session.finish()
-        if not self.online:
-            print(f"W&B ran offline; to upload: wandb sync {folder}")
+        if not self.online:  # a resumed run has several folders, all of one run
+            print(f"W&B ran offline; to upload: wandb sync {self.run.path}/wandb/offline-run-*")
 
 
 class Loggers:
@@ -197,7 +185,7 @@ def open_loggers(run: RunFolder, step: int) -> Loggers:
 def wandb_key_found() -> bool:
     """Find a W&B key in ``WANDB_KEY`` (the template's), ``WANDB_API_KEY`` or a login; without one, say so."""
     if os.environ.get("WANDB_KEY"):
-        os.environ.setdefault("WANDB_API_KEY", os.environ["WANDB_KEY"])
+        os.environ["WANDB_API_KEY"] = os.environ.get("WANDB_API_KEY") or os.environ["WANDB_KEY"]
     if os.environ.get("WANDB_API_KEY") or logged_in():
         return True
     print("W&B: no key in WANDB_KEY or WANDB_API_KEY and no login, so this run is logged offline")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,12 +20,16 @@ from training.checkpoints import (
 from training.data import Facts
 from training.run_folder import plain
 from utils import distributed
+from utils.cache import fingerprint
+from utils.config import without_nulls
 from utils.errors import ConfigError, DataError
+from utils.schema import bind
 
 if TYPE_CHECKING:
     from training.trainers.base import BaseTrainer
 
 State = dict[str, Any]
+NEW_RUN = "begin a new run (exp.run_name=NAME), with train.init_from=FILE to keep the weights"
 WEIGHTS_ONLY = "set train.init_from instead of train.checkpoint_path to take its weights only"
 
 
@@ -33,14 +38,21 @@ def state_of(trainer: BaseTrainer) -> State:
     return {
         "step": trainer.step,
         "model_type": trainer.config.exp.model_type,
-        "images_seen": trainer.step * trainer.share.batch_size,
+        "images_seen": trainer.images_seen,
+        "initial_weights": trainer.initial_weights,
         "facts": asdict(trainer.facts),
+        "training_files": files_key(trainer),
         "config": plain(trainer.config),
         "networks": {name: network.state_dict() for name, network in trainer.networks.items()},
         "ema": trainer.ema.module.state_dict(),
         "updaters": {name: updater.state_dict() for name, updater in trainer.updaters.items()},
         "window": trainer.window.state_dict(),
     }
+
+
+def files_key(trainer: BaseTrainer) -> str:
+    """Return a fingerprint of which images are trained on, in which order: resuming needs the same."""
+    return fingerprint(*trainer.data.train.files)
 
 
 def save(trainer: BaseTrainer) -> Path:
@@ -66,8 +78,12 @@ def check_start(trainer: BaseTrainer) -> None:
 def initialise(trainer: BaseTrainer) -> None:
     """Take the weights of ``train.init_from``, if it is set, and nothing else of that run."""
     path = trainer.config.train.init_from
+    trainer.initial_weights = {"kind": "random"}
     if path is not None and trainer.run.latest() is None:
-        load_networks(trainer, load_checkpoint(path, "train.init_from"), path)
+        state = load_checkpoint(path, "train.init_from")
+        check_family(trainer, state, path)
+        load_networks(trainer, state, path)
+        trainer.initial_weights = {"kind": "train.init_from", **describe_file(path)}
 
 
 def resume(trainer: BaseTrainer) -> None:
@@ -81,13 +97,22 @@ def resume(trainer: BaseTrainer) -> None:
         if newest is None and train.start_step not in (0, state["step"]):
             raise ConfigError(f"train.start_step={train.start_step}, but {path} is of step {state['step']}")
         restore(trainer, state, path)
+        if newest is None:
+            trainer.initial_weights = {"kind": "train.checkpoint_path", **describe_file(path)}
+        elif state["training_files"] != files_key(trainer):
+            raise DataError(f"the training images are not those that {path} has seen: restore them, or {NEW_RUN}")
         trainer.say(f"{trainer.run.path}: continuing at step {trainer.step}, from {path}")
-    if distributed.is_main():
-        trainer.run.truncate_logs(trainer.step)
+    if not distributed.same_everywhere(trainer.step, trainer.device):
+        raise ConfigError(f"processes found different checkpoints: {trainer.run.path} must lie on a disk they all see")
 
 
 def restore(trainer: BaseTrainer, state: State, path: str | Path) -> None:
-    """Undo :func:`state_of`. Raises :class:`DataError` when the file is of another model or of other data."""
+    """Undo :func:`state_of`. Raises :class:`DataError` when the file is of another model or of other classes."""
+    check_networks(trainer, state, path)
+    if Facts(**state["facts"]) != trainer.facts:
+        raise DataError(
+            f"{path} is of other classes or image sizes than {trainer.config.data.input_train_dir}: {NEW_RUN}"
+        )
     load_networks(trainer, state, path)
     load_into(trainer.ema.module, state["ema"], trainer.sampled, path)
     for name, updater in trainer.updaters.items():
@@ -100,24 +125,36 @@ def restore(trainer: BaseTrainer, state: State, path: str | Path) -> None:
         except ValueError as error:
             raise DataError(f"{path} trained other parameters of the {name} (train.freeze): {WEIGHTS_ONLY}") from error
     trainer.window.load_state_dict(state["window"], trainer.device)
-    trainer.step = state["step"]
+    trainer.step, trainer.images_seen = state["step"], state["images_seen"]
+    trainer.initial_weights = state["initial_weights"]
 
 
 def load_networks(trainer: BaseTrainer, state: State, path: str | Path) -> None:
-    check_family(trainer, state, path)
-    if Facts(**state["facts"]) != trainer.facts:
-        raise DataError(f"{path} was trained on other data: {difference(Facts(**state['facts']), trainer.facts)}")
+    """Load every network's weights. Raises :class:`DataError` when shapes differ."""
     for name, network in trainer.networks.items():
         load_into(network, state["networks"][name], name, path)
 
 
-def difference(theirs: Facts, ours: Facts) -> str:
-    """Name the first fact in which two data sets differ."""
-    for key, value in asdict(theirs).items():
-        if value != asdict(ours)[key]:
-            shown = (len(value), len(asdict(ours)[key])) if key == "class_names" else (value, asdict(ours)[key])
-            return f"its {key} are {shown[0]}, here {shown[1]}"
-    return "no difference"
+def check_networks(trainer: BaseTrainer, state: State, path: str | Path) -> None:
+    """Networks of the same shapes may still mean different things: the classes and arguments must be the same.
+
+    Raises :class:`ConfigError` naming the first that differs.
+    """
+    check_family(trainer, state, path)
+    theirs = bind(trainer.schema, state["config"])
+    for role in trainer.network_roles:
+        for key, then, now in (
+            (f"train.{role}", getattr(theirs.train, role), getattr(trainer.config.train, role)),
+            (f"{role}_args", getattr(theirs, f"{role}_args"), getattr(trainer.config, f"{role}_args")),
+        ):
+            if without_nulls({"": then}) != without_nulls({"": now}):
+                raise ConfigError(f"{path} was trained with {key}={then}, not {now}: use the config of its run")
+
+
+def describe_file(path: str | Path) -> dict[str, str]:
+    """Name a file so that it can be told from any other."""
+    with open(path, "rb") as file:
+        return {"file": Path(path).name, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
 
 def check_family(trainer: BaseTrainer, state: State, path: str | Path) -> None:
@@ -137,7 +174,7 @@ def open_for_inference(trainer: BaseTrainer) -> State:
     if path is None:
         raise ConfigError("train.checkpoint_path=FILE is missing: name the checkpoint to study, or latest")
     state = load_checkpoint(path)
-    check_family(trainer, state, path)
+    check_networks(trainer, state, path)
     return {**state, "path": str(path)}
 
 

@@ -9,6 +9,7 @@ from datasets.registry import datasets_registry
 from training.config import CommonConfig
 from training.registry import ema_registry, optimizers_registry, schedules_registry
 from utils.class_registry import ClassRegistry
+from utils.config import without_nulls
 from utils.errors import ConfigError
 from utils.schema import check_arguments, settable_parameters
 
@@ -40,7 +41,7 @@ class Roles:
         return getattr(getattr(self.config, self.table[role].section), role)
 
     def arguments(self, role: str) -> dict[str, Any]:
-        return getattr(self.config, f"{role}_args")
+        return without_nulls(getattr(self.config, f"{role}_args"))
 
     def cls(self, role: str) -> type:
         """Return the class that the config names. Raises :class:`ConfigError` for an unknown name."""
@@ -49,11 +50,12 @@ class Roles:
     def check(self) -> None:
         """Hold every name against its registry and every argument against its constructor's signature."""
         for role, entry in self.table.items():
+            arguments = getattr(self.config, f"{role}_args")
             if self.name(role) is None:
-                if self.arguments(role):
+                if arguments:
                     raise ConfigError(f"{role}_args is set but {entry.section}.{role} names no class: name one")
                 continue
-            check_arguments(self.cls(role), self.arguments(role), f"{role}_args", entry.offered)
+            check_arguments(self.cls(role), arguments, f"{role}_args", entry.offered)
 
     def build(self, role: str, **offered: Any) -> Any:
         """Construct the role's object from its arguments and those of ``offered`` that its constructor takes."""

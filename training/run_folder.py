@@ -1,5 +1,6 @@
 """One folder a run: ``exp.exp_dir/exp.run_name``. The same command again continues what is there."""
 
+import fcntl
 import json
 import os
 import platform
@@ -14,9 +15,11 @@ import torch
 
 from datasets.leaks import Leak
 from training.checkpoints import checkpoint_name, list_checkpoints
-from training.config import MAY_CHANGE, CommonConfig
+from training.config import EVERYTHING, MAY_CHANGE, CommonConfig
 from utils.config import read_yaml, to_yaml
 from utils.errors import ConfigError
+from utils.files import delete_unfinished, whole_file
+from utils.schema import bind
 
 PACKAGES = ["torch", "torchvision", "numpy", "pillow", "omegaconf", "pydantic", "pytorch-fid", "wandb"]
 
@@ -37,6 +40,7 @@ class RunFolder:
         self.path = Path(config.exp.exp_dir) / run_name(config)
         self.checkpoints = self.path / "checkpoints"
         self.images = self.path / "images"
+        self.handle: int | None = None  # of the locked file
 
     def latest(self) -> Path | None:
         """Return the newest whole checkpoint, or None."""
@@ -55,19 +59,48 @@ class RunFolder:
         """Make sure that the folder is free, or the run in it the one that this config describes."""
         recorded = self.path / "config.yaml"
         if recorded.exists():
-            self.compare(read_yaml(recorded), plain(self.config))
+            self.compare(self.recorded(recorded), plain(self.config))
         elif self.path.is_dir() and any(self.path.iterdir()):
             raise ConfigError(f"{self.path} is not empty and no run: choose another name with exp.run_name=")
 
-    def open(self) -> None:
-        """Create the folder, and write down what the run in it is made with."""
+    def recorded(self, path: Path) -> dict:
+        """Read a run's config; keys that did not exist when it was written have their default."""
+        try:
+            return plain(bind(type(self.config), read_yaml(path)))
+        except ConfigError as error:
+            raise ConfigError(f"{path} is of another version ({error}): set exp.run_name to begin a new run") from error
+
+    def open(self, step: int) -> None:
+        """Create the folder, and write down what the run in it is made with, from ``step`` on."""
         try:
             self.images.mkdir(parents=True, exist_ok=True)
             self.checkpoints.mkdir(exist_ok=True)
         except OSError as error:
             raise ConfigError(f"{self.path} cannot be made ({error.strerror}): set exp.exp_dir to a folder") from error
+        self.lock()
+        delete_unfinished(self.checkpoints)
         write_whole(self.path / "config.yaml", to_yaml(plain(self.config)))
-        write_whole(self.path / "environment.json", json.dumps(environment(), indent=2) + "\n")
+        with open(self.path / "environment.jsonl", "a", encoding="utf-8") as file:  # a line a start
+            file.write(json.dumps({"step": step, **environment()}) + "\n")
+
+    def lock(self) -> None:
+        """Keep other processes out of the folder until :meth:`close`, where the file system can."""
+        handle = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+            raise ConfigError(f"{self.path} is in use by another process: wait for it, or set exp.run_name") from None
+        except OSError:
+            os.close(handle)
+        else:
+            self.handle = handle
+
+    def close(self) -> None:
+        """Let other processes in again."""
+        if self.handle is not None:
+            os.close(self.handle)
+            self.handle = None
 
     def compare(self, recorded: dict, described: dict) -> None:
         """Raise a :class:`ConfigError` naming the first key in which the two runs differ."""
@@ -103,6 +136,8 @@ def plain(config: CommonConfig) -> dict[str, Any]:
 def first_difference(old: Any, new: Any, path: list[str]) -> tuple[str, Any, Any] | None:
     if isinstance(old, dict) and isinstance(new, dict):
         free = MAY_CHANGE.get(path[0], set()) if len(path) == 1 else set()
+        if free == EVERYTHING:
+            return None
         for key in sorted((old.keys() | new.keys()) - free):
             difference = first_difference(old.get(key), new.get(key), [*path, key])
             if difference:
@@ -112,10 +147,8 @@ def first_difference(old: Any, new: Any, path: list[str]) -> tuple[str, Any, Any
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
-    temporary = path.with_name(f"{path.name}.tmp{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    with whole_file(path) as file:
+        file.write(text)
 
 
 def environment() -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,16 +14,16 @@ from torchvision.io import write_png
 from metrics.features import ImageSet
 from training.data import open_split
 from training.evaluation import build_judge, labels_like
+from training.persistence import describe_file
 from training.registry import studies_registry
 from training.run_folder import environment, plain, write_whole
-from utils.errors import ConfigError, MetricError, UserError, did_you_mean
-from utils.images import image_grid, labelled_grid
+from utils.errors import ConfigError, DataError, MetricError, UserError, did_you_mean
+from utils.images import class_grid, image_grid
 
 if TYPE_CHECKING:
     from datasets.base import ImageDataset
     from training.trainers.base import BaseTrainer
 
-GRID_ROWS, GRID_COLUMNS = 20, 8
 PER_CLASS = 20  # images of each class where there is no test set to follow
 
 
@@ -44,17 +43,31 @@ class SampleStudy:
     def run(self, trainer: BaseTrainer) -> None:
         """Make the images, then judge them. Raises :class:`MetricError` when they cannot be judged; they stay."""
         test, missing = open_test_set(trainer)
-        plan = make_plan(trainer, test)
-        folder = new_folder(trainer)
+        plan, folder = make_plan(trainer, test), new_folder(trainer)
         images = trainer.synthesize_images(plan.labels, plan.count, trainer.config.exp.seed)
-        write_images(folder / "images", images, plan.labels, trainer.facts.class_names)
-        write_png(grid_of(images, plan.labels, trainer.facts.class_names), str(folder / "grid.png"))
+        names = trainer.facts.class_names
+        write_images(folder / "images", images, plan.labels, names)
+        grid = image_grid(images[:100]) if plan.labels is None else class_grid(images, plan.labels, names)
+        write_png(grid, str(folder / "grid.png"))
         trainer.say(f"{plan.count} images and grid.png are in {folder}")
-        results, judged = judge_images(trainer, images, plan, test, missing)
-        record = {"results": results, "origin": {**origin(trainer, plan), **judged}}
-        write_whole(folder / "metrics.json", json.dumps(record, indent=2) + "\n")
-        for name, value in results.items():
+        record = {"results": {}, "origin": origin(trainer, plan)}
+        write_record(folder, record)
+        if not trainer.config.train.val_metrics:
+            return
+        if test is None:
+            raise MetricError(f"the images are written, but there is nothing to judge them by: {missing}")
+        if not plan.follows_test:
+            return trainer.say(f"not judged: metrics need {len(test)} images with the classes of the test set")
+        record["results"], judged = judge_images(trainer, images, test)
+        record["origin"] |= judged
+        write_record(folder, record)
+        for name, value in record["results"].items():
             trainer.say(f"{name}: {value:.5g}")
+
+
+def write_record(folder: Path, record: dict[str, Any]) -> None:
+    """Write ``metrics.json``: once when the images are there, again with the numbers."""
+    write_whole(folder / "metrics.json", json.dumps(record, indent=2) + "\n")
 
 
 def open_test_set(trainer: BaseTrainer) -> tuple[ImageDataset | None, str]:
@@ -63,7 +76,10 @@ def open_test_set(trainer: BaseTrainer) -> tuple[ImageDataset | None, str]:
         test = open_split(trainer.roles, "val")
     except UserError as error:
         return None, str(error)
-    if trainer.facts.conditional and tuple(test.class_names) != trainer.facts.class_names:
+    facts = trainer.facts
+    if test.image_shape != (facts.image_channels, facts.image_size, facts.image_size):
+        raise ConfigError(f"the checkpoint makes images of {facts.image_size} pixels: set data.image_size to it")
+    if facts.conditional and tuple(test.class_names) != facts.class_names:
         raise ConfigError(f"the test folder's {len(test.class_names)} classes are not those of the checkpoint")
     return test, ""
 
@@ -108,52 +124,38 @@ def new_folder(trainer: BaseTrainer) -> Path:
     return folder
 
 
+def folder_name(class_name: str) -> str:
+    """Refuse a class name, from a checkpoint perhaps, that would lead elsewhere."""
+    if Path(class_name).name != class_name or class_name in (".", ".."):
+        raise DataError(f"the class name '{class_name}' cannot be a folder's name")
+    return class_name
+
+
 def write_images(folder: Path, images: Tensor, labels: Tensor | None, class_names: tuple[str, ...]) -> None:
     """Write PNGs, numbered by image, into a folder for each class."""
     folder.mkdir()
     for index, image in enumerate(images):
-        place = folder if labels is None else folder / class_names[labels[index]]
+        place = folder if labels is None else folder / folder_name(class_names[labels[index]])
         place.mkdir(exist_ok=True)
         write_png(image, str(place / f"{index:05d}.png"))
 
 
-def grid_of(images: Tensor, labels: Tensor | None, class_names: tuple[str, ...]) -> Tensor:
-    """Lay out up to 20 classes, evenly chosen, of 8 images each, with their names; uint8 [C, H, W]."""
-    if labels is None:
-        return image_grid(images[: GRID_ROWS * GRID_COLUMNS])
-    present = labels.unique()
-    shown = present[torch.linspace(0, len(present) - 1, min(GRID_ROWS, len(present))).round().long()]
-    return labelled_grid([(class_names[label], images[labels == label][:GRID_COLUMNS]) for label in shown])
-
-
-def judge_images(
-    trainer: BaseTrainer, images: Tensor, plan: Plan, test: ImageDataset | None, missing: str
-) -> tuple[dict[str, float], dict[str, Any]]:
-    """Return results and the judge's part of their origin; nothing where no metric is asked for."""
-    if not trainer.config.train.val_metrics:
-        return {}, {}
-    if test is None:
-        raise MetricError(f"the images are written, but there is nothing to judge them by: {missing}")
-    if not plan.follows_test:
-        raise MetricError(
-            f"the images are written, but not judged: metrics need {len(test)} images with the test set's classes, "
-            f"leave inference.num_images and inference.classes out (or set train.val_metrics=[])"
-        )
+def judge_images(trainer: BaseTrainer, images: Tensor, test: ImageDataset) -> tuple[dict[str, float], dict[str, Any]]:
+    """Return the results, and what the judge knows of their origin."""
     judge = build_judge(trainer.config, trainer.device)
-    results = judge.evaluate(ImageSet.of(test), [images])
-    return results, judge.provenance()
+    return judge.evaluate(ImageSet.of(test), [images]), judge.provenance()
 
 
 def origin(trainer: BaseTrainer, plan: Plan) -> dict[str, Any]:
     """Say where the images come from: enough to make them again."""
     checkpoint, config = trainer.checkpoint, trainer.config
     return {
-        "checkpoint": Path(checkpoint["path"]).name,
-        "checkpoint_sha256": hashlib.sha256(Path(checkpoint["path"]).read_bytes()).hexdigest(),
+        "checkpoint": describe_file(checkpoint["path"]),
         "step": checkpoint["step"],
         "training_images_seen": checkpoint["images_seen"],
-        "weights": f"averaged ({config.train.ema})",
-        "initial_weights": config.train.init_from or "random",
+        "weights": {"ema": checkpoint["config"]["train"]["ema"], **checkpoint["config"]["ema_args"]},
+        "initial_weights": checkpoint.get("initial_weights"),  # random, or another file of this project
+        "foreign_weights": False,  # no weights but this project's own can be loaded
         "images": plan.count,
         "seed": config.exp.seed,
         "precision": str(trainer.precision),

@@ -1,6 +1,6 @@
 """One Updater a network: optimizer, precision, accumulation, clipping; gradients averaged over processes."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -73,19 +73,20 @@ class Updater:
 
         Raises ``ValueError`` when the state is of other parameters.
         """
-        settings = [{k: v for k, v in group.items() if k != "params"} for group in self.optimizer.param_groups]
-        self.optimizer.load_state_dict(state["optimizer"])
-        for group, own in zip(self.optimizer.param_groups, settings):
-            group.update(own)
-        self.scaler.load_state_dict(state["scaler"])
+        saved, own = state["optimizer"], self.optimizer.state_dict()["param_groups"]
+        # PyTorch places its step counters by the settings it loads, so the own ones must be in there beforehand.
+        groups = [{**mine, "params": theirs["params"]} for mine, theirs in zip(own, saved["param_groups"])]
+        self.optimizer.load_state_dict({"state": saved["state"], "param_groups": groups})
+        if state["scaler"] and self.scaler.is_enabled():  # empty from a run that needed none
+            self.scaler.load_state_dict(state["scaler"])
 
 
 def freeze(networks: dict[str, nn.Module], prefixes: list[str]) -> None:
-    """Stop training the parameters whose names begin with one of ``prefixes`` (``train.freeze``).
+    """Stop training the parameters whose names, ``<network>.<parameter>``, begin with one of ``train.freeze``.
 
     Raises :class:`ConfigError` for a prefix that fits no parameter, or when a network has nothing left to train.
     """
-    named = [pair for network in networks.values() for pair in network.named_parameters()]
+    named = [(f"{key}.{name}", p) for key, network in networks.items() for name, p in network.named_parameters()]
     for prefix in prefixes:
         chosen = [parameter for name, parameter in named if name.startswith(prefix)]
         if not chosen:
@@ -101,11 +102,12 @@ def trainable(network: nn.Module) -> list[nn.Parameter]:
     return [parameter for parameter in network.parameters() if parameter.requires_grad]
 
 
-def synchronised(network: nn.Module, device: torch.device) -> nn.Module:
-    """Make batch norm take its statistics over all processes where PyTorch can: on CUDA."""
-    if world_size() == 1 or device.type != "cuda":
-        return network
-    return nn.SyncBatchNorm.convert_sync_batchnorm(network)
+def placed(networks: dict[str, nn.Module], device: torch.device, penalised: Collection[str]) -> dict[str, nn.Module]:
+    """Put networks on the device, batch norm over all processes where PyTorch can: on CUDA, in those not penalised."""
+    if world_size() > 1 and device.type == "cuda":
+        convert = nn.SyncBatchNorm.convert_sync_batchnorm
+        networks = {name: net if name in penalised else convert(net) for name, net in networks.items()}
+    return {name: network.to(device) for name, network in networks.items()}
 
 
 def averaging(network: nn.Module) -> nn.Module:

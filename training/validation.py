@@ -10,9 +10,9 @@ from metrics.features import ImageSet
 from metrics.judge import Judge
 from training.data import Facts
 from training.evaluation import labels_like
-from utils.images import image_grid
+from utils.images import class_grid, image_grid
 
-GRID = 64  # images, in 8 columns
+ROWS, COLUMNS = 8, 8
 
 
 class QuickValidation:
@@ -26,12 +26,21 @@ class QuickValidation:
 
     def __init__(self, facts: Facts, judge: Judge | None, real: ImageDataset | None, num_images: int):
         self.facts, self.judge, self.real, self.num_images = facts, judge, real, num_images
+        self.warned = False
+
+    def warn(self, share: float, say: Callable[[str], None]) -> None:
+        """Say once when validation has taken more than its share of the wall time."""
+        if share > self.SHARE and not self.warned:
+            say(f"validation has taken {share:.0%} of the time so far: raise train.val_step to save some")
+            self.warned = True
 
     def grid(self, synthesize: Callable[[Tensor | None, int], Tensor]) -> Tensor:
-        """Make up to 64 images, as many of each class as fit; uint8 [C, H, W]."""
-        classes = self.facts.num_classes
-        labels = torch.arange(GRID) * classes // GRID if classes else None
-        return image_grid(synthesize(labels, GRID), columns=8)
+        """Make 64 images, 8 of each of 8 classes, evenly chosen and named; uint8 [C, H, W]."""
+        if not self.facts.num_classes:
+            return image_grid(synthesize(None, ROWS * COLUMNS), columns=COLUMNS)
+        classes = torch.linspace(0, self.facts.num_classes - 1, min(ROWS, self.facts.num_classes)).round().long()
+        labels = classes.repeat_interleave(COLUMNS)
+        return class_grid(synthesize(labels, len(labels)), labels, self.facts.class_names)
 
     def metrics(self, synthesize: Callable[[Tensor | None, int], Tensor]) -> dict[str, float]:
         """Return the metrics of a few images by name; nothing where no metric is asked for."""

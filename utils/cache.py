@@ -6,9 +6,9 @@ from collections.abc import Callable
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from utils.errors import DataError
+from utils.files import whole_file
 
 
 def cache_dir() -> Path:
@@ -28,10 +28,8 @@ def fingerprint(*parts: Any) -> str:
 def write_json(path: Path, value: Any) -> None:
     """Write ``value`` to ``path`` whole or not at all, also when two processes write at once; makes the folder."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".tmp-{uuid4().hex}")
-        temporary.write_text(json.dumps(value))
-        os.replace(temporary, path)
+        with whole_file(path) as file:
+            json.dump(value, file)
     except OSError as error:
         raise DataError(f"cannot write {path} ({error}): set MISE_CACHE to a folder with room") from error
 

@@ -119,9 +119,13 @@ def resolve(tree: Tree) -> Tree:
         raise ConfigError(f"an interpolation cannot be filled in: {first_line(error)}") from error
 
 
-def without_nulls(tree: Tree) -> Tree:
-    """Drop every key whose value is null: it is not set, so the default holds."""
-    cleaned = {key: without_nulls(value) if isinstance(value, dict) else value for key, value in tree.items()}
+def without_nulls(tree: Tree, depth: int = 1000) -> Tree:
+    """Drop every key, down to ``depth`` mappings deep, whose value is null: it is not set, so the default holds."""
+    if depth == 0:
+        return tree
+    cleaned = {
+        key: without_nulls(value, depth - 1) if isinstance(value, dict) else value for key, value in tree.items()
+    }
     return {key: value for key, value in cleaned.items() if value is not None}
 
 

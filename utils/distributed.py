@@ -3,11 +3,14 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 import torch
 from torch import Tensor, distributed
 
 from utils.errors import ConfigError
+
+PATIENCE = timedelta(hours=2)  # the first process packs, downloads and validates while the others wait
 
 
 def rank() -> int:
@@ -56,6 +59,15 @@ def any_process(flag: bool, device: torch.device) -> bool:
     return bool(value.item())
 
 
+def same_everywhere(number: int, device: torch.device) -> bool:
+    """Tell whether all processes hold the same number."""
+    if world_size() == 1:
+        return True
+    ends = torch.tensor([number, -number], device=device)
+    distributed.all_reduce(ends, distributed.ReduceOp.MAX)
+    return bool(ends.sum() == 0)
+
+
 def choose_device(name: str) -> torch.device:
     """Turn ``auto``, ``cpu``, ``cuda`` or ``cuda:1`` into a device; under torchrun a process takes its own GPU.
 
@@ -87,10 +99,13 @@ def choose_gpu(device: torch.device) -> torch.device:
 @contextmanager
 def processes(device: torch.device) -> Iterator[None]:
     """Join the other processes when ``torchrun`` started this one, and leave them at the end."""
-    if "WORLD_SIZE" not in os.environ:
+    if not distributed.is_torchelastic_launched():
         yield
         return
-    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    if device.type == "cuda":
+        distributed.init_process_group("nccl", timeout=PATIENCE, device_id=device)
+    else:
+        distributed.init_process_group("gloo", timeout=PATIENCE)
     try:
         yield
     finally:

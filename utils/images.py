@@ -1,6 +1,7 @@
 """The one image convention: datasets and files hold uint8 in [0, 255], models see float in [-1, 1]. Both ways round."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -60,3 +61,10 @@ def line_of(images: Tensor, scale: int) -> Tensor:
     images = images.cpu().expand(-1, 3, -1, -1) if images.shape[1] == 1 else images.cpu()
     images = images.repeat_interleave(scale, -1).repeat_interleave(scale, -2)
     return image_grid(images, columns=len(images))
+
+
+def class_grid(images: Tensor, labels: Tensor, class_names: Sequence[str], rows: int = 20, columns: int = 8) -> Tensor:
+    """Lay out some images [N, C, H, W] of up to ``rows`` classes, evenly chosen and named; uint8 [3, H', W']."""
+    present = labels.unique()
+    shown = present[torch.linspace(0, len(present) - 1, min(rows, len(present))).round().long()]
+    return labelled_grid([(class_names[label], images[labels == label][:columns]) for label in shown])

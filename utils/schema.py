@@ -40,7 +40,20 @@ def section(cls: type[T]) -> type[T]:
 def bind(schema: type[T], tree: Tree) -> T:
     """Build the dataclass ``schema`` from a tree, or raise a :class:`ConfigError` that names key and fix."""
     check_nulls(schema, tree)
-    return validate(TypeAdapter(schema), without_nulls(tree), lambda path: known_keys(schema, path), where="")
+    return validate(TypeAdapter(schema), set_keys(schema, tree), lambda path: known_keys(schema, path), where="")
+
+
+def set_keys(schema: type, tree: Tree) -> Tree:
+    """Drop the keys without a value; in arguments they stay until :func:`check_arguments` has seen their names."""
+    hints, kept = get_type_hints(schema), {}
+    for key, value in without_nulls(tree, depth=1).items():
+        if hints.get(key) == dict[str, Any]:  # a role's arguments
+            kept[key] = value
+        elif hints.get(key) == dict[str, dict[str, Any]] and isinstance(value, dict):  # arguments by loss or metric
+            kept[key] = without_nulls(value, depth=1)
+        else:
+            kept[key] = without_nulls(value) if isinstance(value, dict) else value
+    return kept
 
 
 def check_nulls(schema: type, tree: Tree, where: str = "") -> None:
@@ -65,8 +78,10 @@ def check_arguments(cls: type, arguments: Tree, where: str, offered: Collection[
     hints = {name: p for name, p in parameters.items() if name not in offered}
     if arguments and not hints:
         raise ConfigError(f"{where}.{next(iter(arguments))} is not a config key: {cls.__name__} takes none, remove it")
+    for name in arguments.keys() - hints.keys():
+        raise ConfigError(f"{where}.{name} is not a config key.{did_you_mean(name, list(hints))}")
     adapter = TypeAdapter(typed_dict(cls.__name__, hints))
-    return validate(adapter, arguments, lambda path: list(hints) if len(path) == 1 else [], where)
+    return validate(adapter, without_nulls(arguments), lambda path: list(hints) if len(path) == 1 else [], where)
 
 
 def settable_parameters(cls: type) -> dict[str, inspect.Parameter]:

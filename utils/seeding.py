@@ -2,7 +2,9 @@
 
 Every random number that training draws comes from (seed, purpose, step) for the whole global batch, of which a process
 takes its slice; every number that sampling draws comes from (seed, image index). So nothing has to be saved to resume
-exactly, two processes draw what one would, and the same seed gives the same image whatever the batch size.
+exactly, two processes draw what one would, and the same seed gives the same image whatever the batch size. Layers that
+draw by themselves (dropout) are seeded for each micro-batch: exact when resuming, but another cut of the batch draws
+other numbers.
 """
 
 from collections.abc import Sequence

@@ -93,13 +93,15 @@ def test_without_limits_nothing_is_ever_due(hands):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_asks_for_the_end_and_a_second_one_ends_at_once(number):
+def test_a_signal_asks_for_the_end_and_a_second_one_ends_at_once(number, hands):
     before = signal.getsignal(number)
     measured = Clock(CPU)
     with measured.listening():
         os.kill(os.getpid(), number)
         assert measured.stop_due(step=7)
         assert measured.signal == number
+        os.kill(os.getpid(), number)  # at once again: the same request, sent to a whole group
+        hands.now += 3
         with pytest.raises(SystemExit) as stopped:
             os.kill(os.getpid(), number)
         assert stopped.value.code == 128 + number

@@ -78,7 +78,7 @@ def test_every_number_carries_its_origin(trained, tmp_path):
     origin = json.loads((tmp_path / "out" / "metrics.json").read_text())["origin"]
     assert (origin["step"], origin["training_images_seen"], origin["seed"], origin["images"]) == (7, 56, 5, 3)
     assert origin["evaluations_per_image"] == 7  # Heun in 4 steps, the last without a correction
-    assert len(origin["checkpoint_sha256"]) == 64
+    assert len(origin["checkpoint"]["sha256"]) == 64 and origin["initial_weights"] == {"kind": "random"}
 
 
 def test_a_checkpoint_of_another_family_is_refused(trained, tmp_path, capsys):

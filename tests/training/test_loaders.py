@@ -1,14 +1,12 @@
 """Which image stands where in the run: a function of seed and position."""
 
-from collections import Counter
 
 import pytest
 import torch
 
 from datasets.image_folder import ImageFolder
-from datasets.loaders import Share, TrainingOrder, ordered_batches, resident_batches, training_batches
+from datasets.loaders import Share, TrainingOrder, resident_batches, training_batches
 from datasets.packed import Packed
-from datasets.synthetic import Synthetic
 from tests.helpers import write_image_folder
 
 CPU = torch.device("cpu")
@@ -107,12 +105,3 @@ def test_an_unlabelled_folder_has_no_labels(tmp_path):
     resident = next(resident_batches(flat, flat.images_at(range(6)), order(6, batch=3)))
     assert loaded.labels is resident.labels is None
     assert torch.equal(loaded.images, resident.images)
-
-
-@pytest.mark.parametrize("batch", [1, 4, 7, 100])
-def test_judging_sees_every_image_once_and_in_order(batch):
-    dataset = Synthetic("val", image_size=16, num_images=13)
-    batches = list(ordered_batches(dataset, batch))
-    assert torch.equal(torch.cat([b.images for b in batches]), dataset.images_at(range(13)))
-    assert torch.cat([b.labels for b in batches]).tolist() == dataset.labels.tolist()
-    assert Counter(map(len, batches))[batch] == 13 // batch

@@ -146,7 +146,8 @@ def test_a_new_run_can_start_from_a_checkpoint_of_another(tmp_path):
         trainer.updaters["denoiser"].optimizer.state_dict()["state"],
         saved["updaters"]["denoiser"]["optimizer"]["state"],
     )
-    trainer.finish()
+    trainer.loggers.close()
+    trainer.run.close()
 
 
 def test_init_from_takes_weights_only(tmp_path):
@@ -164,7 +165,7 @@ def test_init_from_takes_weights_only(tmp_path):
 
 def test_frozen_parameters_do_not_move_and_all_others_do(tmp_path):
     config = write_config(tmp_path, "gan")
-    trainer = load_trainer(words(config, tmp_path, "train.freeze=[layers.0]"))
+    trainer = load_trainer(words(config, tmp_path, "train.freeze=[generator.layers.0]"))
     trainer.setup()
     before = {name: parameter.clone() for name, parameter in trainer.networks["generator"].named_parameters()}
     trainer.training_loop()

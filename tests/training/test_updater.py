@@ -126,7 +126,7 @@ def test_bfloat16_runs_the_network_in_it_and_keeps_the_weights():
 
 def test_frozen_parameters_do_not_move_and_the_rest_do():
     net = network()
-    freeze({"net": net}, ["0."])
+    freeze({"net": net}, ["net.0."])
     assert [id(p) for p in trainable(net)] == [id(p) for p in net[2].parameters()]
     take_step(Updater(net, SGD(trainable(net), lr=0.5), Constant(), CPU), batch())
     assert torch.equal(vector(net[0]), vector(network()[0]))
@@ -135,7 +135,7 @@ def test_frozen_parameters_do_not_move_and_the_rest_do():
 
 @pytest.mark.parametrize(
     ("prefixes", "message"),
-    [(["head"], "no parameter's name begins with 'head', the first is '0.weight'"), (["0", "2"], "nothing to train")],
+    [(["head"], "no parameter's name begins with 'head', the first is 'net.0.weight'"), (["net"], "nothing to train")],
 )
 def test_freezing_nothing_or_everything_is_an_error(prefixes, message):
     with pytest.raises(ConfigError, match=f"train.freeze.*{message}"):

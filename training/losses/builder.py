@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from utils.class_registry import ClassRegistry
+from utils.config import without_nulls
 from utils.errors import ConfigError
 from utils.schema import check_arguments
 
@@ -33,11 +34,15 @@ class WeightedLosses:
 
     def __init__(self, registry: ClassRegistry, coefficients: Mapping[str, float], arguments: Mapping[str, Any]):
         self.coefficients = dict(coefficients)
-        self.losses = {name: registry[name](**arguments.get(name, {})) for name in coefficients}
+        self.losses = {name: registry[name](**without_nulls(arguments.get(name, {}))) for name in coefficients}
 
     def __call__(self, outcome: Any) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the total, and the terms by name, detached; nothing waits for the device."""
         terms = {name: loss(outcome) for name, loss in self.losses.items()}
         terms = {name: term for name, term in terms.items() if term is not None}
+        if not terms:
+            raise ConfigError(
+                f"{', '.join(self.losses)}: each skips this step; one loss must be computed at every step"
+            )
         total = sum(self.coefficients[name] * term for name, term in terms.items())
         return total, {name: term.detach() for name, term in terms.items()}

@@ -24,7 +24,7 @@ class GanOutcome:
     generator: nn.Module
     discriminator: nn.Module
     fake_logits: Tensor  # [N]
-    real_logits: Tensor | None = None  # [N]; None on the generator's move unless a loss asks for pairs
+    real_logits: Tensor | None = None  # [N]; None on the generator's move
 
 
 @gen_losses_registry.add_to_registry(name="softplus_gen")
@@ -77,10 +77,16 @@ class R1:
         return penalty * self.interval
 
 
+def logits_of(discriminator: nn.Module, images: Tensor, cond: Condition) -> Tensor:
+    """Return D(x), float32 [N]: computed in bf16 under bf16, but in float32 where the rest is fp16."""
+    with float32_if_fp16(images.device.type):
+        return discriminator(images, cond).float()
+
+
 def squared_gradient(discriminator: nn.Module, images: Tensor, cond: Condition) -> Tensor:
     """Return |grad_x D(x)|^2, [N], through which gradients flow back to the discriminator's weights."""
     images = images.detach().requires_grad_(True)
     with float32_if_fp16(images.device.type):
-        logits = discriminator(images, cond).float()
+        logits = logits_of(discriminator, images, cond)
         (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
     return gradient.float().square().sum(dim=(1, 2, 3))

@@ -2,10 +2,12 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from datasets.augmentations import augmentations_registry
 from datasets.loaders import Share
@@ -21,7 +23,7 @@ from training.registry import studies_registry
 from training.roles import Role, Roles
 from training.run_folder import RunFolder
 from training.stepping import BatchFeed, MicroBatch
-from training.updater import Updater, freeze, synchronised, trainable
+from training.updater import Updater, freeze, placed, trainable
 from training.validation import QuickValidation
 from training.window import LossWindow, check_finite
 from utils import distributed
@@ -38,16 +40,20 @@ class BaseTrainer(ABC):
 
     schema: ClassVar[type[CommonConfig]]  # the config that this trainer reads
     role_table: ClassVar[Mapping[str, Role]]
+    network_roles: ClassVar[tuple[str, ...]]  # the roles that make the networks: a checkpoint fits only the same
     optimizer_roles: ClassVar[Mapping[str, str]]  # network: the role of its optimizer
     sampled: ClassVar[str]  # the network that images come from: its weights are averaged
+    penalised: ClassVar[frozenset[str]] = (
+        frozenset()
+    )  # differentiated twice, which compiled code and SyncBatchNorm cannot
 
     def __init__(self, config: CommonConfig):
         self.config = config
         self.roles = Roles(config, self.role_table)
-        self.step = 0
+        self.step = 0  # optimizer updates done
+        self.images_seen = 0  # training images, over all processes; in a step, its own are counted
 
     # ---- What a family says.
-
     @abstractmethod
     def build_networks(self) -> dict[str, nn.Module]:
         """Construct the networks by name."""
@@ -79,7 +85,7 @@ class BaseTrainer(ABC):
         return self.networks[name]
 
     def modules_to_compile(self) -> dict[str, nn.Module]:
-        return self.networks
+        return {name: network for name, network in self.networks.items() if name not in self.penalised}
 
     # ---- Setting up.
 
@@ -122,8 +128,7 @@ class BaseTrainer(ABC):
         """Build the networks, with initial weights that are a function of the seed alone."""
         self.facts = facts
         torch.manual_seed(derive_seed(self.config.exp.seed, "weights"))
-        built = {name: synchronised(network, self.device) for name, network in self.build_networks().items()}
-        self.networks = {name: network.to(self.device) for name, network in built.items()}
+        self.networks = placed(self.build_networks(), self.device, self.penalised)
 
     def build_updater(self, name: str) -> Updater:
         train = self.config.train
@@ -136,7 +141,8 @@ class BaseTrainer(ABC):
         persistence.resume(self)
         distributed.barrier()  # everybody has read before the first process writes
         if distributed.is_main():
-            self.run.open()
+            self.run.open(self.step)
+            self.run.truncate_logs(self.step)
             self.run.list_left_out(self.data.leaks)
         distributed.barrier()
         self.feed = BatchFeed(self.data, self.config, self.share, self.device, self.step)
@@ -149,8 +155,9 @@ class BaseTrainer(ABC):
         """Train to ``train.steps``, or until the time is up."""
         train = self.config.train
         self.open_run()
-        with self.clock.listening():
+        with self.clock.listening(), closing(self.run), closing(self.loggers):
             while self.step < train.steps and not self.clock.stop_due(self.step):
+                self.images_seen += self.share.batch_size
                 self.window.add(self.train_step())
                 self.step += 1
                 self.clock.count(self.share.batch_size)
@@ -160,21 +167,17 @@ class BaseTrainer(ABC):
                     self.validate()
                 if self.due(train.checkpoint_step) or self.clock.checkpoint_due(self.step):
                     self.save_checkpoint()
-        self.finish()
+            if self.step and not self.run.has_checkpoint(self.step):
+                self.save_checkpoint()
+        self.tell_the_end()
 
-    def micro_batches(self) -> list[MicroBatch]:
-        """Fetch this step's images, cut into ``train.accumulate`` parts."""
+    def micro_batches(self) -> list[MicroBatch]:  # this step's images, cut into train.accumulate parts
         return self.feed.micro_batches(self.step)
 
     @property
     def progress(self) -> float:
         """The share of the run that is done, in [0, 1)."""
         return self.step / self.config.train.steps
-
-    @property
-    def images_seen(self) -> int:
-        """Training images up to the end of this step, over all processes."""
-        return (self.step + 1) * self.share.batch_size
 
     def due(self, interval: int) -> bool:
         return self.step % interval == 0 or self.step == self.config.train.steps
@@ -190,8 +193,7 @@ class BaseTrainer(ABC):
             with self.clock.aside("validation"):
                 self.loggers.image(self.step, "samples", self.validation.grid(self.quick_images))
                 self.loggers.scalars(self.step, self.validation.metrics(self.quick_images))
-            if self.clock.share("validation") > QuickValidation.SHARE and self.step < self.config.train.steps:
-                self.say("validation takes more than a tenth of the time: raise train.val_step")
+            self.validation.warn(self.clock.share("validation"), self.say)
         distributed.barrier()
 
     def save_checkpoint(self) -> None:
@@ -201,14 +203,11 @@ class BaseTrainer(ABC):
         self.loggers.checkpoint(self.step, path)
         self.clock.checkpoint_written()
 
-    def finish(self) -> None:
-        """Save what is not saved yet, close the logs and say where everything is."""
-        if self.step and not self.run.has_checkpoint(self.step):
-            self.save_checkpoint()
-        self.loggers.close()
+    def tell_the_end(self) -> None:
+        """Say how far the run is and where everything lies; after a signal, exit as its sender expects."""
         done, steps = self.step, self.config.train.steps
-        self.say(f"step {done} of {steps}: " + ("finished" if done >= steps else "the same command goes on from here"))
-        self.say(f"run folder: {self.run.path}")
+        end = "finished" if done >= steps else "the same command goes on from here"
+        self.say(f"step {done} of {steps}: {end}\nrun folder: {self.run.path}")
         if self.clock.signal is not None:
             raise SystemExit(128 + self.clock.signal)
 
@@ -223,7 +222,8 @@ class BaseTrainer(ABC):
         An image depends on its number, its label and the seed, not on the batch it is made in.
         """
         made = []
-        for indices in pieces(count, self.config.data.val_batch_size):
+        batches = list(pieces(count, self.config.data.val_batch_size))
+        for indices in tqdm(batches, desc="sampling", unit="batch", leave=False, disable=True if quick else None):
             some = None if labels is None else labels[indices.start : indices.stop].to(self.device)
             with torch.no_grad(), self.precision.autocast():
                 made.append(to_uint8(self.generate(some, indices, seed, quick)).cpu())

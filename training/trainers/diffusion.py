@@ -1,7 +1,7 @@
 """Diffusion models: a denoiser learns, a sampler makes images."""
 
 from collections.abc import Callable
-from dataclasses import field
+from dataclasses import field, replace
 from typing import Any
 
 import torch
@@ -72,6 +72,7 @@ class BaseDiffusionTrainer(BaseTrainer):
 
     schema = DiffusionConfig
     sampled = "denoiser"
+    network_roles = ("model", "denoiser")
     optimizer_roles = {"denoiser": "optimizer"}
     role_table = {
         **COMMON_ROLES,
@@ -138,14 +139,22 @@ class BaseDiffusionTrainer(BaseTrainer):
         micro.rng.seed_layers("denoiser")
         prediction = predict(micro.images + levels.sigma[:, None, None, None] * noise, levels.sigma, cond)
         target = self.networks["denoiser"].target(micro.images, noise, levels.sigma)
-        return DiffusionOutcome(micro.images, noise, levels.sigma, levels.weight, target, prediction, cond)
+        return DiffusionOutcome(
+            clean=micro.images,
+            noise=noise,
+            sigma=levels.sigma,
+            weight=levels.weight,
+            target=target,
+            prediction=prediction,
+            cond=cond,
+        )
 
     def hide_labels(self, micro: MicroBatch) -> Condition:
         """Replace labels by the null class, at random (Ho & Salimans 2022, Algorithm 1)."""
         if micro.cond.labels is None or self.config.train.label_dropout == 0:
             return micro.cond
         hidden = micro.rng.rand("label_dropout") < self.config.train.label_dropout
-        return Condition(micro.cond.labels.masked_fill(hidden, self.facts.num_classes))
+        return replace(micro.cond, labels=micro.cond.labels.masked_fill(hidden, self.facts.num_classes))
 
     # ---- Images.
 

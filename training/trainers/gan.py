@@ -13,7 +13,7 @@ from models.registry import discs_registry, gens_registry
 from training.config import Arguments, Coefficients, CommonConfig, TrainSection
 from training.data import OFFERED
 from training.losses.builder import WeightedLosses, check_losses, check_no_stray_arguments
-from training.losses.gan import GanOutcome
+from training.losses.gan import GanOutcome, logits_of
 from training.losses.registry import disc_losses_registry, gen_losses_registry
 from training.roles import COMMON_ROLES, OPTIMIZER, Role
 from training.stepping import MicroBatch
@@ -22,6 +22,7 @@ from training.trainers.registry import gan_trainers_registry
 from training.updater import trainable
 from training.window import mean_terms
 from utils.batch import Condition
+from utils.errors import ConfigError
 from utils.schema import section
 from utils.seeding import ImageRng
 
@@ -65,6 +66,8 @@ class BaseGANTrainer(BaseTrainer):
 
     schema = GanConfig
     sampled = "generator"
+    network_roles = ("generator", "discriminator")
+    penalised = frozenset({"discriminator"})
     optimizer_roles = {"generator": "gen_optimizer", "discriminator": "disc_optimizer"}
     role_table = {
         **COMMON_ROLES,
@@ -82,16 +85,15 @@ class BaseGANTrainer(BaseTrainer):
         check_no_stray_arguments(config.losses_args, config.gen_losses, config.disc_losses)
 
     def build_networks(self) -> dict[str, nn.Module]:
-        return {name: self.roles.build(name, **self.facts.offered()) for name in ("generator", "discriminator")}
+        built = {name: self.roles.build(name, **self.facts.offered()) for name in ("generator", "discriminator")}
+        if not isinstance(getattr(built["generator"], "z_dim", None), int):
+            raise ConfigError(f"generator '{self.roles.name('generator')}' must keep its z_dim: self.z_dim = z_dim")
+        return built
 
     def prepare_training(self) -> None:
         arguments = self.config.losses_args
         self.gen_losses = WeightedLosses(gen_losses_registry, self.config.gen_losses, arguments)
         self.disc_losses = WeightedLosses(disc_losses_registry, self.config.disc_losses, arguments)
-
-    def modules_to_compile(self) -> dict[str, nn.Module]:
-        """Compile the generator; the discriminator stays eager: a gradient penalty differentiates it twice."""
-        return {"generator": self.networks["generator"]}
 
     def train_step(self) -> dict[str, Tensor]:
         micros = self.micro_batches()
@@ -117,9 +119,17 @@ class BaseGANTrainer(BaseTrainer):
         self, micro: MicroBatch, fake: Tensor, z: Tensor, generator: nn.Module, disc: nn.Module
     ) -> GanOutcome:
         """Ask the discriminator about real and generated images, in passes of their own."""
-        real_logits = disc(micro.images, micro.cond).float()
-        fake_logits = disc(fake, micro.cond).float()
-        return GanOutcome(self.step, micro.images, fake, z, micro.cond, generator, disc, fake_logits, real_logits)
+        return GanOutcome(
+            step=self.step,
+            real=micro.images,
+            fake=fake,
+            z=z,
+            cond=micro.cond,
+            generator=generator,
+            discriminator=disc,
+            real_logits=logits_of(disc, micro.images, micro.cond),
+            fake_logits=logits_of(disc, fake, micro.cond),
+        )
 
     def generator_move(self, micros: list[MicroBatch]) -> dict[str, Tensor]:
         updater, terms = self.updaters["generator"], []
@@ -127,10 +137,18 @@ class BaseGANTrainer(BaseTrainer):
             for micro in micros:
                 z = self.latents(micro, "generator")
                 with updater.micro_step(micro.last):
-                    fake = updater.wrapped(z, micro.cond)
-                    logits = disc(fake, micro.cond).float()
+                    fake = updater.wrapped(z, micro.cond).float()
                     loss, parts = self.gen_losses(
-                        GanOutcome(self.step, micro.images, fake, z, micro.cond, updater.wrapped, disc, logits)
+                        GanOutcome(
+                            step=self.step,
+                            real=micro.images,
+                            fake=fake,
+                            z=z,
+                            cond=micro.cond,
+                            generator=updater.wrapped,
+                            discriminator=disc,
+                            fake_logits=logits_of(disc, fake, micro.cond),
+                        )
                     )
                 updater.backward(loss)
                 terms.append(parts)
