@@ -1,6 +1,5 @@
 """Which image stands where in the run: a function of seed and position."""
 
-
 import pytest
 import torch
 
