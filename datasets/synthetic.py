@@ -17,7 +17,7 @@ from utils.errors import ConfigError
 from utils.schema import PositiveInt
 from utils.seeding import derive_seed
 
-DRAWING_VERSION = 1  # raise it whenever a picture changes: whatever was computed from the old ones is then stale
+DRAWING_VERSION = 2  # raise it whenever a picture changes: whatever was computed from the old ones is then stale
 SMALLEST = 8  # pixels a side
 
 

@@ -16,7 +16,7 @@ Drawing = Callable[[Canvas, Generator], None]
 
 BREAD, WAFFLE, CREAM, CHOCOLATE = (222, 158, 82), (150, 88, 40), (255, 246, 224), (104, 60, 38)
 TOMATO, LEAF, BUTTER = (222, 54, 42), (62, 130, 50), (255, 226, 110)
-FROM_ABOVE, FROM_THE_SIDE = TURN / 2, 0.05  # radians that a dish may be turned, either way
+FROM_ABOVE, ASKEW, FROM_THE_SIDE = TURN / 2, 0.4, 0.05  # radians that a dish may be turned, either way
 
 
 @dataclass(frozen=True)
@@ -61,16 +61,16 @@ def pizza(canvas: Canvas, rng: Generator) -> None:
 @dish(scene=plate)
 def doughnut(canvas: Canvas, rng: Generator) -> None:
     """A ring under a wavy glaze and sprinkles."""
-    glaze = pick(rng, (242, 122, 168), CHOCOLATE, (250, 240, 232), (128, 208, 190), (168, 140, 220))
+    glaze = pick(rng, (242, 112, 162), CHOCOLATE, (98, 194, 178), (160, 124, 216))
     canvas.shadow(oval(0, 0, 0.68))
     canvas.solid(oval(0, 0, 0.7), pick(rng, BREAD), 0.3, steps=2)
     canvas.solid(blob(rng, 0, 0, 0.6, 0.05, (6, 9)), glaze)
     speckle(
-        canvas, rng, rng.integers(14, 26), 0.56, (255, 214, 60), (90, 190, 240), WHITE, (240, 70, 90), (110, 200, 90)
+        canvas, rng, rng.integers(10, 18), 0.56, (255, 214, 60), (90, 190, 240), WHITE, (240, 70, 90), (110, 200, 90)
     )
-    canvas.fill(oval(0, 0, 0.26), mixed(glaze, DUSK, 0.25))
-    canvas.fill(oval(0, 0, 0.23), mixed(BREAD, DUSK, 0.2))
-    canvas.fill(oval(0, 0, 0.19), canvas.ground)
+    canvas.fill(oval(0, 0, 0.29), mixed(glaze, DUSK, 0.25))
+    canvas.fill(oval(0, 0, 0.26), mixed(BREAD, DUSK, 0.2))
+    canvas.fill(oval(0, 0, 0.22), canvas.ground)
 
 
 @dish(scene=pan)
@@ -85,17 +85,20 @@ def fried_egg(canvas: Canvas, rng: Generator) -> None:
         canvas.fill(oval(*(yolk + 0.1 * size * canvas.light), 0.05), WHITE, 0.7)
 
 
-@dish(scene=board)
+@dish(scene=board, turn=ASKEW)
 def sushi(canvas: Canvas, rng: Generator) -> None:
     """Three or four rolls with one filling."""
     filling = pick(rng, (250, 128, 84), (226, 60, 66), (136, 190, 74), (252, 206, 70))
-    three, four = [(-0.4, 0.27), (0.4, 0.27), (0, -0.3)], [(-0.37, -0.32), (0.37, -0.32), (-0.37, 0.32), (0.37, 0.32)]
-    for middle in four if rng.random() < 0.5 else three:
+    three, four = (
+        [(-0.38, -0.32), (0.38, -0.32), (0, 0.34)],
+        [(-0.38, -0.33), (0.38, -0.33), (-0.38, 0.33), (0.38, 0.33)],
+    )
+    for middle in four if rng.random() < 0.7 else three:
         x, y = middle + rng.uniform(-0.04, 0.04, 2)
-        canvas.shadow(oval(x, y, 0.32))
-        canvas.fill(oval(x, y, 0.32), (30, 44, 38))
-        canvas.solid(blob(rng, x, y, 0.26, 0.03, (3, 5)), (250, 248, 240), 0.12, steps=2)
-        canvas.solid(blob(rng, x, y, 0.13, 0.12, (2, 3)), filling, steps=2)
+        canvas.shadow(oval(x, y, 0.34))
+        canvas.fill(oval(x, y, 0.34), (30, 44, 38))
+        canvas.solid(blob(rng, x, y, 0.27, 0.03, (3, 5)), (250, 248, 240), 0.12, steps=2)
+        canvas.solid(blob(rng, x, y, 0.15, 0.12, (2, 3)), filling, steps=2)
 
 
 @dish(scene=bowl)
@@ -123,7 +126,7 @@ def soup(canvas: Canvas, rng: Generator) -> None:
     speckle(canvas, rng, rng.integers(3, 8), 0.5, LEAF)
 
 
-@dish(scene=plate)
+@dish(scene=plate, turn=ASKEW)
 def watermelon(canvas: Canvas, rng: Generator) -> None:
     """Half a round slice with its rind and pips."""
     half, middle = arc(1, 0, TURN / 2), np.array([0, -0.36])
@@ -175,10 +178,10 @@ def pancakes(canvas: Canvas, rng: Generator) -> None:
 
 @dish(scene=wall, turn=0.15)
 def ice_cream(canvas: Canvas, rng: Generator) -> None:
-    """A waffle cone with one to three scoops, sometimes under a cherry."""
+    """A waffle cone with one scoop or two, sometimes under a cherry."""
     flavours = [(250, 140, 174), (255, 240, 200), CHOCOLATE, (150, 216, 172), (146, 166, 235), (252, 190, 80)]
-    count = rng.integers(1, 4)
-    size, rim = 1.2 - 0.11 * count, 0.16 * count - 0.22  # more scoops are smaller; the y where the cone begins
+    count = rng.integers(1, 3)
+    size, rim = 1.35 - 0.14 * count, 0.18 * count - 0.24  # more scoops are smaller; the y where the cone begins
     left, right, tip = np.array([(-0.38, 0), (0.38, 0), (0, 0.85)]) * size + (0, rim)
     canvas.fill(np.array([left, right, tip]), pick(rng, (226, 164, 88)))
     for share in (0.25, 0.5, 0.75):

@@ -28,7 +28,7 @@ def table(canvas: Canvas, rng: Generator) -> ndarray:
     colour = pick(rng, *TABLES)
     canvas.cover(colour)
     angle, width = rng.uniform(0, TURN), rng.choice([0.03, 0.2])
-    for x in np.arange(-1.5, 1.5, 0.5) if rng.random() < 0.4 else ():
+    for x in np.arange(-1.5, 1.5, 0.5) if rng.random() < 0.25 else ():
         canvas.stroke(rotated(np.array([(x, -3), (x, 3)]), angle), width, mixed(colour, BLACK, 0.1))
     return colour
 
