@@ -117,10 +117,13 @@ def new_folder(trainer: BaseTrainer) -> Path:
     stem = Path(trainer.checkpoint["path"]).stem
     wanted = Path(trainer.config.inference.out_dir or trainer.run.path / "inference" / stem)
     folder, number = wanted, 1
-    while folder.exists() and any(folder.iterdir()):
-        number += 1
-        folder = wanted.with_name(f"{wanted.name}-{number}")
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        while folder.exists() and any(folder.iterdir()):
+            number += 1
+            folder = wanted.with_name(f"{wanted.name}-{number}")
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{folder} cannot be made ({error.strerror}): set inference.out_dir to a folder") from error
     return folder
 
 

@@ -73,6 +73,14 @@ def test_an_earlier_study_is_not_overwritten(trained, tmp_path):
     assert len(list((tmp_path / "out-2" / "images").rglob("*.png"))) == 4
 
 
+def test_an_output_folder_that_is_a_file_is_one_line(trained, tmp_path, capsys):
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(SystemExit) as stop:
+        infer(trained, "gan", tmp_path / "taken")
+    error = capsys.readouterr().err
+    assert stop.value.code == 2 and error.count("\n") == 1 and "inference.out_dir" in error
+
+
 def test_every_number_carries_its_origin(trained, tmp_path):
     infer(trained, "diffusion", tmp_path / "out", "exp.seed=5", "inference.num_images=3")
     origin = json.loads((tmp_path / "out" / "metrics.json").read_text())["origin"]
