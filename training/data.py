@@ -83,6 +83,7 @@ def open_training_data(roles: Roles, say: Say) -> Data:
         train, leaks = drop_leaks(train, test)
         say(f"test photos in the training folder: {len(leaks)} files left out (left_out.txt names them)")
     train, dev = hold_out(train, data.dev_per_class)
+    say(f"{len(train)} training images" + (f", {len(dev)} held out to choose settings on" if dev else ""))
     if len(train) < 1:
         raise DataError("no training images are left: check data.input_train_dir and data.dev_per_class")
     return Data(train, dev, leaks, Facts.of(train, data.conditional))

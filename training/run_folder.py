@@ -37,7 +37,7 @@ class RunFolder:
 
     def __init__(self, config: CommonConfig):
         self.config = config
-        self.path = Path(config.exp.exp_dir) / run_name(config)
+        self.path = Path(config.exp.exp_dir).expanduser() / run_name(config)
         self.checkpoints = self.path / "checkpoints"
         self.images = self.path / "images"
         self.handle: int | None = None  # of the locked file
@@ -112,6 +112,7 @@ class RunFolder:
                     f"{self.path} holds a run with {name}={json.dumps(old)}, this one says {json.dumps(new)}: "
                     f"give it another name (exp.run_name=NAME), or start NAME from a file of that run "
                     f"(exp.run_name=NAME train.checkpoint_path=FILE)"
+                    + ("" if self.latest() else "; or delete the folder: it holds no checkpoint yet")
                 )
 
     def truncate_logs(self, step: int) -> None:

@@ -27,7 +27,7 @@ def load_tree(arguments: list[str]) -> Tree:
     path = overrides.get("exp", {}).get("config_path")
     if not isinstance(path, str):
         raise ConfigError("exp.config_path=FILE is missing: name the YAML file of the experiment")
-    return resolve(overlay(read_file(Path(path)), overrides))
+    return resolve(overlay(read_file(Path(path).expanduser()), overrides))
 
 
 def parse_overrides(arguments: list[str]) -> Tree:
