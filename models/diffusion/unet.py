@@ -67,7 +67,7 @@ class DecoderLevel(nn.Module):
 
 
 class PatchBypass(nn.Module):
-    """A linear way from the folded pixels past the network, weighed by the noise level; it starts at zero.
+    """A linear way from the folded pixels past the network: filters weighed by the noise level. It starts at zero.
 
     A patch of 4 by 4 pixels holds 48 numbers. To hand them through convolutions and SiLUs takes twice as many channels,
     which small networks do not have: without this way their images keep a grain of noise (docs/decisions).
@@ -75,12 +75,13 @@ class PatchBypass(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, emb_dim: int):
         super().__init__()
-        self.gain = zero_init(nn.Linear(emb_dim, in_channels))
-        self.conv = nn.Conv2d(in_channels, out_channels, kernel_size=1)
+        self.filters = conv3x3(in_channels, 2 * in_channels)
+        self.gain = zero_init(nn.Linear(emb_dim, 2 * in_channels))
+        self.mix = nn.Conv2d(2 * in_channels, out_channels, kernel_size=1)
 
     def forward(self, folded: Tensor, emb: Tensor) -> Tensor:
         """Turn folded pixels [N, C, H, W] and emb [N, emb_dim] into [N, C', H, W]."""
-        return self.conv(folded * self.gain(F.silu(emb))[:, :, None, None])
+        return self.mix(self.filters(folded) * self.gain(F.silu(emb))[:, :, None, None])
 
 
 @diffusion_models_registry.add_to_registry(name="unet")
