@@ -26,6 +26,7 @@ from models.layers.blocks import (
     conv3x3,
     zero_init,
 )
+from models.layers.bypass import PatchBypass
 from models.layers.checks import check_image_size
 from models.layers.embedding import NoiseAndLabelEmbedding
 from models.registry import diffusion_models_registry
@@ -64,24 +65,6 @@ class DecoderLevel(nn.Module):
         for stage, skip in zip(self.stages, reversed(skips), strict=True):
             x = stage(cat_channels(x, skip), emb)
         return x if self.up is None else self.up(x, emb)
-
-
-class PatchBypass(nn.Module):
-    """A linear way from the folded pixels past the network: filters weighed by the noise level. It starts at zero.
-
-    A patch of 4 by 4 pixels holds 48 numbers. To hand them through convolutions and SiLUs takes twice as many channels,
-    which small networks do not have: without this way their images keep a grain of noise (docs/decisions).
-    """
-
-    def __init__(self, in_channels: int, out_channels: int, emb_dim: int):
-        super().__init__()
-        self.filters = conv3x3(in_channels, 2 * in_channels)
-        self.gain = zero_init(nn.Linear(emb_dim, 2 * in_channels))
-        self.mix = nn.Conv2d(2 * in_channels, out_channels, kernel_size=1)
-
-    def forward(self, folded: Tensor, emb: Tensor) -> Tensor:
-        """Turn folded pixels [N, C, H, W] and emb [N, emb_dim] into [N, C', H, W]."""
-        return self.mix(self.filters(folded) * self.gain(F.silu(emb))[:, :, None, None])
 
 
 @diffusion_models_registry.add_to_registry(name="unet")
@@ -141,7 +124,8 @@ class UNet(nn.Module):
         self.norm_out = GroupNorm(widths[0])
         self.conv_out = zero_init(conv3x3(widths[0], patch**2 * (out_channels or image_channels)))
         self.unfold = nn.PixelShuffle(patch)
-        self.bypass = PatchBypass(self.conv_in.in_channels, self.conv_out.out_channels, emb_dim) if patch > 1 else None
+        bypass = partial(PatchBypass, image_channels, patch, out_channels or image_channels, emb_dim)
+        self.bypass = bypass() if patch > 1 else None
 
     def _stage(self, in_channels: int, out_channels: int, attends: bool) -> Stage:
         return Stage(self.new_block(in_channels, out_channels), self.new_attention(out_channels) if attends else None)

@@ -14,6 +14,7 @@ from models.layers.blocks import (
     Upsample,
     resample,
 )
+from models.layers.bypass import PatchBypass, cosine_basis
 from models.layers.checks import check_image_size
 from models.layers.embedding import LabelEmbedding, LabelProjection, LatentAndLabel, sinusoidal_embedding
 from utils.batch import Condition
@@ -142,3 +143,25 @@ def test_an_image_size_that_does_not_divide_is_an_error_that_names_it(size):
 @pytest.mark.parametrize("size", [8, 24, 64])
 def test_an_image_size_that_divides_is_accepted(size):
     check_image_size(size, 8, "blocks_num 3")
+
+
+def test_the_bypass_with_unit_gains_hands_the_image_through():
+    """Cosine transform and inverse cancel: filters start as an orthonormal basis, the mix as its transpose."""
+    bypass = PatchBypass(channels=3, patch=4, out_channels=3, emb_dim=8)
+    nn.init.ones_(bypass.gain.bias)
+    nn.init.zeros_(bypass.mix.bias)
+    folded = torch.randn(2, 48, 5, 5)
+    torch.testing.assert_close(bypass(folded, torch.randn(2, 8)), folded, atol=1e-5, rtol=1e-5)
+
+
+def test_the_first_component_of_the_bypass_is_the_mean_of_the_patch():
+    """Over n = 3 * 4 * 4 = 48 numbers the orthonormal constant is 1 / sqrt(48): a grey patch is one number."""
+    components = cosine_basis(3, 4) @ torch.full((48,), 0.5)
+    torch.testing.assert_close(components, torch.tensor([0.5 * math.sqrt(48)] + [0.0] * 47), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("out_channels", [1, 3, 6])
+def test_the_bypass_starts_at_zero_whatever_comes_out(out_channels):
+    bypass = PatchBypass(channels=3, patch=2, out_channels=out_channels, emb_dim=8)
+    made = bypass(torch.randn(2, 12, 4, 4), torch.randn(2, 8)) - bypass.mix.bias.view(1, -1, 1, 1)
+    assert torch.equal(made, torch.zeros(2, 4 * out_channels, 4, 4))
