@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from torch import distributed
 
 from training.launch import load_trainer
-from utils.errors import ConfigError, one_line_errors
+from utils.command import command
+from utils.errors import ConfigError
 
 
-@one_line_errors
+@command
 def main(arguments: Sequence[str] | None = None) -> None:
     trainer = load_trainer(list(sys.argv[1:] if arguments is None else arguments))
     if distributed.is_torchelastic_launched():

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 
 from training.check import print_check
 from training.launch import load_trainer
+from utils.command import command
 from utils.distributed import choose_device, processes
-from utils.errors import one_line_errors
 
 
-@one_line_errors
+@command
 def main(arguments: Sequence[str] | None = None) -> None:
     trainer = load_trainer(list(sys.argv[1:] if arguments is None else arguments))
     with processes(choose_device(trainer.config.exp.device)):

@@ -14,16 +14,15 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torchvision.io import write_png
 
 from datasets.packed import Packed
 from metrics.features import ImageSet
 from metrics.fid import FID
 from metrics.judge import Judge
 from metrics.kid import KID
+from utils.command import command
 from utils.config import parse_overrides
-from utils.errors import one_line_errors
-from utils.images import image_grid, to_float, to_uint8
+from utils.images import image_grid, to_float, to_uint8, write_png
 from utils.schema import NonNegativeInt, PositiveInt, bind, section
 from utils.seeding import generator_for
 
@@ -41,7 +40,7 @@ class Settings:
     out: str | None = None
 
 
-@one_line_errors
+@command
 def main() -> None:
     if len(sys.argv) == 1:
         print(__doc__)
@@ -53,7 +52,7 @@ def main() -> None:
     train = ImageSet.of(Packed(settings.train, settings.size), batch_size=2048)
     images = to_uint8(gaussian_samples(train.batches(), real.count, settings.seed))
     if settings.out:
-        write_png(image_grid(images[:64]), str(Path(settings.out).expanduser()))
+        write_png(image_grid(images[:64]), Path(settings.out).expanduser())
     results = judge.evaluate(real, images.split(256))
     print(json.dumps({**results, "train_images": train.count, "seed": settings.seed, **judge.provenance()}, indent=2))
 

@@ -21,15 +21,16 @@ import numpy as np
 from datasets.image_folder import list_images
 from datasets.prepare_sources import Counts, Request, Source, find_source
 from utils.cache import read_json, write_json
+from utils.command import command
 from utils.config import parse_overrides
-from utils.errors import DataError, one_line_errors
+from utils.errors import DataError
 from utils.schema import bind
 
 RECORD = "prepared.json"  # beside train and test: what they were made from
 Found = dict[str, np.ndarray]  # train, test: int64 [classes], how many images each class has
 
 
-@one_line_errors
+@command
 def main() -> None:
     if len(sys.argv) == 1:
         print(__doc__)

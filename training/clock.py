@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
-from utils.distributed import any_process, world_size
+from utils.distributed import any_process, say, world_size
 
 ASK_EVERY = 10  # steps
 NEVER = float("inf")
@@ -81,9 +81,10 @@ class Clock:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """End after the running step on Ctrl-C or SIGTERM; a second one ends at once."""
-        names = (signal.SIGINT, signal.SIGTERM)
-        before = {name: signal.signal(name, self.hear) for name in names}
+        """End after the running step on Ctrl-C, SIGTERM or SIGHUP; a second one ends at once."""
+        names = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the last: the terminal or the connection is gone
+        heard = [name for name in names if signal.getsignal(name) is not signal.SIG_IGN]  # nohup ignores SIGHUP
+        before = {name: signal.signal(name, self.hear) for name in heard}
         try:
             yield
         finally:
@@ -94,6 +95,8 @@ class Clock:
         """Take note of a signal. One that follows within seconds is the same request, sent to a whole group."""
         if self.signal is not None and time.monotonic() - self.signal_time > SAME_REQUEST:
             raise SystemExit(128 + number)
+        if self.signal is None:
+            say("\nstopping: after this step, or the validation that is running, a checkpoint is saved")
         self.signal, self.signal_time = number, time.monotonic()
 
 

@@ -4,17 +4,18 @@ import json
 import os
 import secrets
 import sys
+import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
-from torchvision.io import write_png
 from tqdm import tqdm
 
 from training.run_folder import RunFolder, plain
 from utils.config import first_line
 from utils.distributed import is_main
-from utils.images import to_hwc
+from utils.images import to_hwc, write_png
 
 Scalars = dict[str, float]
 
@@ -48,27 +49,50 @@ class Folder(Logger):
                     file.write(json.dumps({"step": step, **numbers}) + "\n")
 
     def image(self, step: int, name: str, image: Tensor) -> None:
-        write_png(image.cpu(), str(self.run.images / f"{name}_{step:08d}.png"))
+        write_png(image, self.run.images / f"{name}_{step:08d}.png")
 
 
-class Console(Logger):
-    """A progress bar with the losses; plain lines for validation, above the bar."""
+class ProgressBar(Logger):
+    """A progress bar with the losses, for a terminal; plain lines for validation, above the bar."""
 
     def __init__(self, steps: int, start: int):
         self.bar = tqdm(total=steps, initial=start, unit="step", dynamic_ncols=True, smoothing=0.05, file=sys.stdout)
 
     def scalars(self, step: int, values: Scalars, timing: Scalars) -> None:
-        told = {**values, **{key: value for key, value in timing.items() if key == "images_per_second"}}
-        shown = {key: f"{value:.4g}" for key, value in told.items() if not key.startswith("val_")}
-        if shown:  # a validation leaves the losses on the bar
-            self.bar.set_postfix(shown, refresh=False)
+        losses, judged = told(values, timing)
+        if losses:  # a validation leaves the losses on the bar
+            self.bar.set_postfix(losses, refresh=False)
         self.bar.update(step - self.bar.n)
-        judged = {key: value for key, value in values.items() if key.startswith("val_")}
         if judged:
-            self.bar.write(f"step {step}: " + ", ".join(f"{key} {value:.5g}" for key, value in judged.items()))
+            self.bar.write(in_words(step, judged))
 
     def close(self) -> None:
         self.bar.close()
+
+
+class Lines(Logger):
+    """A line at every log step, for a file or a pipe, which a progress bar would flood."""
+
+    def __init__(self, steps: int, start: int):
+        self.steps, self.start, self.begin = steps, start, time.monotonic()
+
+    def scalars(self, step: int, values: Scalars, timing: Scalars) -> None:
+        losses, judged = told(values, timing)
+        left = (time.monotonic() - self.begin) / max(step - self.start, 1) * (self.steps - step)  # seconds
+        if losses:
+            losses["left"] = str(timedelta(seconds=round(left)))
+        print(in_words(step, losses | judged), flush=True)
+
+
+def told(values: Scalars, timing: Scalars) -> tuple[dict[str, str], dict[str, str]]:
+    """Return what a person is told of the losses and the speed, and of a validation."""
+    speed = {key: value for key, value in timing.items() if key == "images_per_second"}
+    losses = {key: f"{value:.4g}" for key, value in {**values, **speed}.items() if not key.startswith("val_")}
+    return losses, {key: f"{value:.5g}" for key, value in values.items() if key.startswith("val_")}
+
+
+def in_words(step: int, said: dict[str, str]) -> str:
+    return f"step {step}: " + ", ".join(f"{key} {value}" for key, value in said.items())
 
 
 class TensorBoard(Logger):
@@ -179,7 +203,8 @@ def open_loggers(run: RunFolder, step: int) -> Loggers:
         members.append(TensorBoard(run, step))
     if exp.use_wandb:
         members.append(WeightsAndBiases(run, online=exp.wandb_mode == "online" and wandb_key_found()))
-    return Loggers([*members, Console(run.config.train.steps, step)])  # last: the others say their lines above the bar
+    console = ProgressBar if sys.stdout.isatty() else Lines
+    return Loggers([*members, console(run.config.train.steps, step)])  # last: the others say their lines above the bar
 
 
 def wandb_key_found() -> bool:

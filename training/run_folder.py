@@ -58,10 +58,15 @@ class RunFolder:
     def check(self) -> None:
         """Make sure that the folder is free, or the run in it the one that this config describes."""
         recorded = self.path / "config.yaml"
-        if recorded.exists():
+        if recorded.exists() and not self.barren():
             self.compare(self.recorded(recorded), plain(self.config))
-        elif self.path.is_dir() and any(self.path.iterdir()):
+        elif not recorded.exists() and self.path.is_dir() and any(self.path.iterdir()):
             raise ConfigError(f"{self.path} is not empty and no run: choose another name with exp.run_name=")
+
+    def barren(self) -> bool:
+        """Tell whether the run in the folder has come to nothing: no checkpoint and not one logged value."""
+        log = self.path / "metrics.jsonl"
+        return self.latest() is None and not (log.exists() and log.stat().st_size)
 
     def recorded(self, path: Path) -> dict:
         """Read a run's config; keys that did not exist when it was written have their default."""

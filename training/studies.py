@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torchvision.io import write_png
 
 from metrics.features import ImageSet
 from training.data import open_split
@@ -18,7 +17,7 @@ from training.persistence import describe_file
 from training.registry import studies_registry
 from training.run_folder import environment, plain, write_whole
 from utils.errors import ConfigError, DataError, MetricError, UserError, did_you_mean
-from utils.images import class_grid, image_grid
+from utils.images import class_grid, image_grid, write_png
 
 if TYPE_CHECKING:
     from datasets.base import ImageDataset
@@ -48,7 +47,7 @@ class SampleStudy:
         names = trainer.facts.class_names
         write_images(folder / "images", images, plan.labels, names)
         grid = image_grid(images[:100]) if plan.labels is None else class_grid(images, plan.labels, names)
-        write_png(grid, str(folder / "grid.png"))
+        write_png(grid, folder / "grid.png")
         trainer.say(f"{plan.count} images and grid.png are in {folder}")
         record = {"results": {}, "origin": origin(trainer, plan)}
         write_record(folder, record)
@@ -140,7 +139,7 @@ def write_images(folder: Path, images: Tensor, labels: Tensor | None, class_name
     for index, image in enumerate(images):
         place = folder if labels is None else folder / folder_name(class_names[labels[index]])
         place.mkdir(exist_ok=True)
-        write_png(image, str(place / f"{index:05d}.png"))
+        write_png(image, place / f"{index:05d}.png")
 
 
 def judge_images(trainer: BaseTrainer, images: Tensor, test: ImageDataset) -> tuple[dict[str, float], dict[str, Any]]:

@@ -26,6 +26,12 @@ def is_main() -> bool:
     return rank() == 0
 
 
+def say(line: str) -> None:
+    """Print a line, once however many processes there are."""
+    if is_main():
+        print(line, flush=True)
+
+
 def barrier() -> None:
     if distributed.is_initialized():
         distributed.barrier()

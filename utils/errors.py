@@ -1,12 +1,6 @@
-"""Errors that a user can cause. Each is one line that names the fix; the commands print it and exit with a status."""
+"""Errors that a user can cause. Each is one line that names the fix; see ``utils/command.py``."""
 
-import sys
-from collections.abc import Callable
 from difflib import get_close_matches
-from functools import wraps
-from typing import ParamSpec
-
-P = ParamSpec("P")
 
 
 class UserError(Exception):
@@ -35,17 +29,3 @@ def did_you_mean(word: str, known: list[str]) -> str:
     if close:
         return f" Did you mean '{close[0]}'?"
     return f" Known: {', '.join(sorted(known))}." if known else ""
-
-
-def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
-    """Make a command print a :class:`UserError` as one line on stderr and exit with its status, without a traceback."""
-
-    @wraps(command)
-    def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        try:
-            command(*args, **kwargs)
-        except UserError as error:
-            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-            sys.exit(error.exit_status)
-
-    return run

@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -26,6 +28,12 @@ def to_uint8(images: Tensor) -> Tensor:
     return ((images.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
+def write_png(image: Tensor, path: Path) -> None:
+    """Write a uint8 image [C, H, W] as PNG. Raises ``OSError`` where it cannot: torchvision's says nothing then."""
+    pixels = to_hwc(image)
+    Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(path, "PNG")
+
+
 def image_grid(images: Tensor, columns: int | None = None, padding: int = 2) -> Tensor:
     """Lay uint8 images [N, C, H, W] out row by row on white. Returns uint8 [C, H', W']; about square by default."""
     if images.ndim != 4 or len(images) == 0:
@@ -48,12 +56,21 @@ def labelled_grid(rows: list[tuple[str, Tensor]], scale: int = 1) -> Tensor:
     width = max(line.shape[2] for line in lines)
     sheet = Image.new("RGB", (NAME_WIDTH + width, sum(line.shape[1] for line in lines)), "white")
     pen, top = ImageDraw.Draw(sheet), 0
-    font = ImageFont.load_default(size=13)
+    font = font_for([name for name, _ in rows])
     for (name, _), line in zip(rows, lines):
         pen.text((NAME_WIDTH - 6, top + line.shape[1] // 2), name.replace("_", " ")[:24], "black", font, anchor="rm")
         sheet.paste(Image.fromarray(to_hwc(line)), (NAME_WIDTH, top))
         top += line.shape[1]
     return torch.from_numpy(np.array(sheet)).permute(2, 0, 1).contiguous()
+
+
+def font_for(names: list[str], size: int = 13) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Return Pillow's own font, which knows Latin letters, or one of the system's where a name has others."""
+    if not all(name.isascii() for name in names):
+        for file in ("DejaVuSans.ttf", "LiberationSans-Regular.ttf", "arialuni.ttf", "Arial.ttf"):
+            with suppress(OSError):
+                return ImageFont.truetype(file, size)
+    return ImageFont.load_default(size)
 
 
 def line_of(images: Tensor, scale: int) -> Tensor:

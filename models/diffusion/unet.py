@@ -124,7 +124,7 @@ class UNet(nn.Module):
         self.norm_out = GroupNorm(widths[0])
         self.conv_out = zero_init(conv3x3(widths[0], patch**2 * (out_channels or image_channels)))
         self.unfold = nn.PixelShuffle(patch)
-        bypass = partial(PatchBypass, image_channels, patch, out_channels or image_channels, emb_dim)
+        bypass = partial(PatchBypass, image_channels, patch, out_channels or image_channels, widths[0], emb_dim)
         self.bypass = bypass() if patch > 1 else None
 
     def _stage(self, in_channels: int, out_channels: int, attends: bool) -> Stage:
@@ -171,8 +171,9 @@ class UNet(nn.Module):
             taken = len(skips) - len(level.stages)
             x = level(x, skips[taken:], emb)
             skips = skips[:taken]
-        x = self.conv_out(F.silu(self.norm_out(x)))
-        return self.unfold(x if self.bypass is None else x + self.bypass(folded, emb))
+        features = F.silu(self.norm_out(x))
+        x = self.conv_out(features)
+        return self.unfold(x if self.bypass is None else x + self.bypass(folded, features, emb))
 
 
 def _resolutions(image_size: int, levels: int, patch: int, attention_resolutions: list[int]) -> list[int]:

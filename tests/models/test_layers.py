@@ -147,11 +147,11 @@ def test_an_image_size_that_divides_is_accepted(size):
 
 def test_the_bypass_with_unit_gains_hands_the_image_through():
     """Cosine transform and inverse cancel: filters start as an orthonormal basis, the mix as its transpose."""
-    bypass = PatchBypass(channels=3, patch=4, out_channels=3, emb_dim=8)
+    bypass = PatchBypass(channels=3, patch=4, out_channels=3, width=6, emb_dim=8)
     nn.init.ones_(bypass.gain.bias)
     nn.init.zeros_(bypass.mix.bias)
     folded = torch.randn(2, 48, 5, 5)
-    torch.testing.assert_close(bypass(folded, torch.randn(2, 8)), folded, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(bypass(folded, torch.randn(2, 6, 5, 5), torch.randn(2, 8)), folded, atol=1e-5, rtol=1e-5)
 
 
 def test_the_first_component_of_the_bypass_is_the_mean_of_the_patch():
@@ -162,6 +162,6 @@ def test_the_first_component_of_the_bypass_is_the_mean_of_the_patch():
 
 @pytest.mark.parametrize("out_channels", [1, 3, 6])
 def test_the_bypass_starts_at_zero_whatever_comes_out(out_channels):
-    bypass = PatchBypass(channels=3, patch=2, out_channels=out_channels, emb_dim=8)
-    made = bypass(torch.randn(2, 12, 4, 4), torch.randn(2, 8)) - bypass.mix.bias.view(1, -1, 1, 1)
-    assert torch.equal(made, torch.zeros(2, 4 * out_channels, 4, 4))
+    bypass = PatchBypass(channels=3, patch=2, out_channels=out_channels, width=6, emb_dim=8)
+    made = bypass(torch.randn(2, 12, 4, 4), torch.randn(2, 6, 4, 4), torch.randn(2, 8))
+    assert torch.equal(made, bypass.mix.bias.view(1, -1, 1, 1).expand(2, -1, 4, 4))

@@ -81,7 +81,20 @@ def test_all_loggers_are_told_everything():
     assert witnesses[0].heard == witnesses[2].heard == expected
 
 
-def test_the_console_shows_losses_on_the_bar_and_judgements_on_a_line(tmp_path, capsys):
+def test_a_file_gets_lines_and_the_time_left(tmp_path, capsys, monkeypatch):
+    """4 of 10 steps were done before; 2 steps take 3 seconds, so the last 4 will take 6."""
+    clock = iter([100.0, 103.0, 103.0])
+    monkeypatch.setattr("training.loggers.time.monotonic", lambda: next(clock))
+    loggers = open_loggers(run_of(tmp_path, "train.steps=10"), step=4)
+    loggers.scalars(6, {"loss": 0.5}, {"images_per_second": 20.0, "seconds": 3.0})
+    loggers.scalars(6, {"val_quick20_fid": 123.456})
+    loggers.close()
+    lines = ["step 6: loss 0.5, images_per_second 20, left 0:00:06", "step 6: val_quick20_fid 123.46"]
+    assert capsys.readouterr().out.splitlines() == lines
+
+
+def test_a_terminal_shows_losses_on_the_bar_and_judgements_on_a_line(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     loggers = open_loggers(run_of(tmp_path, "train.steps=10"), step=4)
     loggers.scalars(6, {"loss": 0.5}, {"images_per_second": 20.0})
     loggers.scalars(8, {"val_quick20_fid": 123.456})

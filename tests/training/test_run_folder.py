@@ -24,6 +24,7 @@ def start(tmp_path, *overrides: str) -> RunFolder:
     run = folder_of(tmp_path, *overrides)
     run.check()
     run.open(step=0)
+    (run.path / "metrics.jsonl").write_text('{"step": 1, "loss": 0.5}\n')
     run.close()
     return run
 
@@ -92,6 +93,13 @@ def test_another_config_is_an_error_that_names_the_key_and_both_ways_out(tmp_pat
     with pytest.raises(ConfigError, match=rf"holds a run with {key}={old}, this one says {new}: .*{ways_out}"):
         start(tmp_path, *overrides)
     assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_run_that_came_to_nothing_stands_in_nobody_s_way(tmp_path):
+    """It ran out of memory in its first step, say: the same name with a smaller batch is free."""
+    (start(tmp_path).path / "metrics.jsonl").unlink()
+    run = start(tmp_path, "data.train_batch_size=4")
+    assert read_yaml(run.path / "config.yaml")["data"]["train_batch_size"] == 4
 
 
 OTHER_VALUES = {
@@ -174,8 +182,10 @@ def test_a_half_written_line_of_an_earlier_step_goes_too(tmp_path):
 
 
 def test_without_logs_there_is_nothing_to_drop(tmp_path):
-    run = start(tmp_path)
+    run = folder_of(tmp_path)
+    run.open(step=0)
     run.truncate_logs(4)
+    run.close()
     assert not (run.path / "metrics.jsonl").exists()
 
 

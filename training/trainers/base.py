@@ -43,6 +43,7 @@ class BaseTrainer(ABC):
     network_roles: ClassVar[tuple[str, ...]]  # the roles that make the networks: a checkpoint fits only the same
     optimizer_roles: ClassVar[Mapping[str, str]]  # network: the role of its optimizer
     sampled: ClassVar[str]  # the network that images come from: its weights are averaged
+    say = staticmethod(distributed.say)
     penalised: ClassVar[frozenset[str]] = (
         frozenset()
     )  # differentiated twice, which compiled code and SyncBatchNorm cannot
@@ -106,9 +107,9 @@ class BaseTrainer(ABC):
         """Build everything that training needs; nothing is written yet."""
         self.check_config()
         persistence.check_start(self)
-        judge = build_judge(self.config, self.device) if distributed.is_main() else None
         with distributed.main_first():
             self.data = open_training_data(self.roles, self.say)
+        judge = build_judge(self.config, self.device) if distributed.is_main() else None
         self.share = Share(self.config.data.train_batch_size, distributed.rank(), distributed.world_size())
         self.make_networks(self.data.facts)
         persistence.initialise(self)
@@ -242,9 +243,3 @@ class BaseTrainer(ABC):
     def inference(self) -> None:
         """Run ``inference.study`` on the checkpoint."""
         studies_registry[self.config.inference.study]().run(self)
-
-    @staticmethod
-    def say(line: str) -> None:
-        """Print a line, once however many processes there are."""
-        if distributed.is_main():
-            print(line, flush=True)

@@ -1,0 +1,56 @@
+"""What every command of this project does with ``--help``, with errors a user can cause, and with Ctrl-C."""
+
+import errno
+import os
+import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec
+
+import torch
+
+from utils.errors import UserError
+
+P = ParamSpec("P")
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+INTERRUPTED = 130  # what a shell expects of a program that Ctrl-C ended
+MEMORY_FIX = (
+    "the GPU's memory is full: lower data.train_batch_size, or keep it and set train.accumulate=2 (4, 8, ...); "
+    "in sampling lower data.val_batch_size"
+)
+
+
+def command(main: Callable[P, None]) -> Callable[P, None]:
+    """Make ``main`` a command: its module's docstring is the help, and an error that a user can cause is one line.
+
+    A :class:`UserError`, a full disk or a full GPU is told on stderr, without a traceback; a bug keeps its own.
+    """
+
+    @wraps(main)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        if {"-h", "--help"} & set(sys.argv[1:]):
+            print(sys.modules[main.__module__].__doc__)
+            return
+        try:
+            main(*args, **kwargs)
+        except UserError as error:
+            leave(str(error), error.exit_status)
+        except torch.OutOfMemoryError:
+            leave(MEMORY_FIX, UserError.exit_status)
+        except BrokenPipeError:  # whoever read our output has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(1)
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
+            leave(f"{error.filename or 'a file'} cannot be written ({error.strerror}): make room", 2)
+        except KeyboardInterrupt:
+            leave("stopped by Ctrl-C", INTERRUPTED)
+
+    return run
+
+
+def leave(message: str, status: int) -> None:
+    """Print the message as one line on stderr and exit with ``status``."""
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(status)
