@@ -81,7 +81,8 @@ class Lines(Logger):
         left = (time.monotonic() - self.begin) / max(step - self.start, 1) * (self.steps - step)  # seconds
         if losses:
             losses["left"] = str(timedelta(seconds=round(left)))
-        print(in_words(step, losses | judged), flush=True)
+        if said := losses | judged:
+            print(in_words(step, said), flush=True)
 
 
 def told(values: Scalars, timing: Scalars) -> tuple[dict[str, str], dict[str, str]]:
