@@ -11,6 +11,7 @@ from metrics.judge import Judge
 from metrics.registry import metrics_registry
 from training.config import CommonConfig
 from utils.config import without_nulls
+from utils.errors import MetricError
 from utils.schema import check_arguments
 
 
@@ -31,7 +32,10 @@ def build_judge(config: CommonConfig, device: torch.device) -> Judge | None:
     arguments = {name: without_nulls(config.metrics_args.get(name, {})) for name in config.train.val_metrics}
     metrics = {name: metrics_registry[name](**arguments[name]) for name in arguments}
     judge = Judge(metrics, device)
-    judge.prepare()
+    try:
+        judge.prepare()
+    except MetricError as error:
+        raise MetricError(f"{error}; train.val_metrics=[] does without metrics") from error
     return judge
 
 
