@@ -56,7 +56,6 @@ class TrainSection:
     stop_after_minutes: PositiveFloat | None = None  # save and end cleanly before a notebook's limit
     keep_checkpoints: PositiveInt = 3  # the newest ones stay
     val_metrics: list[str] = field(default_factory=list)
-    val_num_images: PositiveInt = 202  # generated for each quick validation
     amp: Annotated[Literal["auto", "bf16", "fp16", "off"], Switch] = "auto"
     compile: Annotated[Literal["auto", "on", "off"], Switch] = "auto"
     accumulate: PositiveInt = 1

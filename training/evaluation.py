@@ -7,19 +7,27 @@ import torch
 from torch import Tensor
 
 from datasets.base import ImageDataset
+from metrics.base import Metric
 from metrics.judge import Judge
 from metrics.registry import metrics_registry
 from training.config import CommonConfig
 from utils.config import without_nulls
-from utils.errors import MetricError
+from utils.errors import ConfigError, MetricError
 from utils.schema import check_arguments
 
 
-def check_metrics(config: CommonConfig) -> None:
-    """Hold the names and arguments of metrics against the registry and the signatures."""
+def check_metrics(config: CommonConfig, kind: type[Metric]) -> None:
+    """Hold the names and arguments of metrics against the registry and the signatures; a family takes one ``kind``."""
     for name in [*config.train.val_metrics, *config.metrics_args]:
         where = "train.val_metrics" if name in config.train.val_metrics else "metrics_args"
         check_arguments(metrics_registry.find(name, where), config.metrics_args.get(name, {}), f"metrics_args.{name}")
+    for name in config.train.val_metrics:
+        if not issubclass(metrics_registry[name], kind):
+            fit = ", ".join(other for other in metrics_registry if issubclass(metrics_registry[other], kind))
+            raise ConfigError(
+                f"train.val_metrics: '{name}' does not judge {kind.judges}, which is what a "
+                f"{config.exp.model_type} model gives; these do: {fit}"
+            )
 
 
 def build_judge(config: CommonConfig, device: torch.device) -> Judge | None:

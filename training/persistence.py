@@ -114,7 +114,7 @@ def restore(trainer: BaseTrainer, state: State, path: str | Path) -> None:
             f"{path} is of other classes or image sizes than {trainer.config.data.input_train_dir}: {NEW_RUN}"
         )
     load_networks(trainer, state, path)
-    load_into(trainer.ema.module, state["ema"], trainer.sampled, path)
+    load_into(trainer.ema.module, state["ema"], trainer.averaged, path)
     for name, updater in trainer.updaters.items():
         role = trainer.optimizer_roles[name]
         theirs, ours = state["config"]["train"][role], trainer.roles.name(role)
@@ -179,7 +179,7 @@ def open_for_inference(trainer: BaseTrainer) -> State:
 
 
 def load_average(trainer: BaseTrainer) -> nn.Module:
-    """Put the checkpoint's averaged weights into the network that images come from."""
-    network = trainer.networks[trainer.sampled]
-    load_into(network, trainer.checkpoint["ema"], trainer.sampled, trainer.checkpoint["path"])
+    """Put the checkpoint's averaged weights into the network that is averaged."""
+    network = trainer.networks[trainer.averaged]
+    load_into(network, trainer.checkpoint["ema"], trainer.averaged, trainer.checkpoint["path"])
     return network.eval().requires_grad_(False)

@@ -12,7 +12,7 @@ import sampling  # noqa: F401
 from models.diffusion.denoisers import Prediction
 from models.registry import denoisers_registry, diffusion_models_registry
 from sampling.registry import guidance_registry, samplers_registry, sampling_levels_registry
-from training.config import Arguments, Coefficients, CommonConfig, TrainSection
+from training.config import Arguments, Coefficients, CommonConfig
 from training.data import OFFERED
 from training.losses.builder import WeightedLosses, check_losses, check_no_stray_arguments
 from training.losses.diffusion import DiffusionOutcome
@@ -20,7 +20,7 @@ from training.losses.registry import losses_registry
 from training.registry import levels_registry
 from training.roles import COMMON_ROLES, OPTIMIZER, Role
 from training.stepping import MicroBatch
-from training.trainers.base import BaseTrainer
+from training.trainers.generative import GenerativeTrainer, GenerativeTrainSection
 from training.trainers.registry import diffusion_trainers_registry
 from training.window import mean_terms
 from utils.batch import Condition
@@ -30,7 +30,7 @@ from utils.seeding import ImageRng
 
 
 @section
-class DiffusionTrainSection(TrainSection):
+class DiffusionTrainSection(GenerativeTrainSection):
     model: str = "base_diffusion"
     denoiser: str = "ddpm"
     levels: str = "table"  # noise levels in training
@@ -67,11 +67,11 @@ class Predict(nn.Module):
 
 
 @diffusion_trainers_registry.add_to_registry(name="base_diffusion_trainer")
-class BaseDiffusionTrainer(BaseTrainer):
+class BaseDiffusionTrainer(GenerativeTrainer):
     """Adds noise to images, asks the denoiser, and compares its answer with what it should be."""
 
     schema = DiffusionConfig
-    sampled = "denoiser"
+    averaged = "denoiser"
     network_roles = ("model", "denoiser")
     optimizer_roles = {"denoiser": "optimizer"}
     role_table = {

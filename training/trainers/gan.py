@@ -10,14 +10,14 @@ from torch import Tensor, nn
 
 import models  # noqa: F401 - fills the registries
 from models.registry import discs_registry, gens_registry
-from training.config import Arguments, Coefficients, CommonConfig, TrainSection
+from training.config import Arguments, Coefficients, CommonConfig
 from training.data import OFFERED
 from training.losses.builder import WeightedLosses, check_losses, check_no_stray_arguments
 from training.losses.gan import GanOutcome, logits_of
 from training.losses.registry import disc_losses_registry, gen_losses_registry
 from training.roles import COMMON_ROLES, OPTIMIZER, Role
 from training.stepping import MicroBatch
-from training.trainers.base import BaseTrainer
+from training.trainers.generative import GenerativeTrainer, GenerativeTrainSection
 from training.trainers.registry import gan_trainers_registry
 from training.updater import trainable
 from training.window import mean_terms
@@ -28,7 +28,7 @@ from utils.seeding import ImageRng
 
 
 @section
-class GanTrainSection(TrainSection):
+class GanTrainSection(GenerativeTrainSection):
     generator: str = "base_gen"
     discriminator: str = "base_disc"
     gen_optimizer: str = "adam"
@@ -58,14 +58,14 @@ def watching(network: nn.Module) -> Iterator[nn.Module]:
 
 
 @gan_trainers_registry.add_to_registry(name="base_gan_trainer")
-class BaseGANTrainer(BaseTrainer):
+class BaseGANTrainer(GenerativeTrainer):
     """Each step the discriminator learns to tell real from generated, then the generator to pass as real.
 
     Both see the labels of the same real images; each move draws its own latents.
     """
 
     schema = GanConfig
-    sampled = "generator"
+    averaged = "generator"
     network_roles = ("generator", "discriminator")
     penalised = frozenset({"discriminator"})
     optimizer_roles = {"generator": "gen_optimizer", "discriminator": "disc_optimizer"}
