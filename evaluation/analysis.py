@@ -30,7 +30,9 @@ class Subject:
     def training_images(self, analysis: str) -> ImageDataset:
         """Return the training set. Raises ``MetricError`` with the fix where there is none."""
         if self.train is None:
-            raise MetricError(f"{analysis} needs the training images: name their folder (train=DIR)")
+            raise MetricError(
+                f"{analysis} needs the training images: name their folder (train=DIR; in a config data.input_train_dir)"
+            )
         return self.train
 
     def generated_images(self, analysis: str) -> ImageDataset:

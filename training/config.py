@@ -69,6 +69,9 @@ class InferenceSection:
     study: str = "sample"
     num_images: PositiveInt | None = None  # default: as many as the test set, with its class distribution
     classes: list[str] = field(default_factory=list)  # only these
+    split: Literal["test", "dev"] = "test"  # what images are judged by: choose settings on dev, report on test
+    seeds: PositiveInt = 1  # how often to sample and judge, with other noise: results are mean and spread
+    analyses: list[str] = field(default_factory=list)  # floor, memorisation, per_class, ...
     out_dir: str = ""  # default: inference/<checkpoint> in the run folder
 
 
@@ -108,5 +111,5 @@ MAY_CHANGE = {
     "data": {"workers", "val_batch_size", "input_train_dir", "input_val_dir"},
     "train": {"steps", "log_step", "val_step", "checkpoint_step", "checkpoint_minutes", "stop_after_minutes",
               "keep_checkpoints", "val_metrics", "val_num_images", "val_sampling_steps", "compile"},
-    "inference": {"study", "num_images", "classes", "out_dir"},
+    "inference": EVERYTHING,
 }  # fmt: skip

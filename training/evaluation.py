@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from datasets.base import ImageDataset
+from evaluation.registry import analyses_registry
 from metrics.base import Metric
 from metrics.judge import Judge
 from metrics.registry import metrics_registry
@@ -18,9 +19,12 @@ from utils.schema import check_arguments
 
 def check_metrics(config: CommonConfig, kind: type[Metric]) -> None:
     """Hold the names and arguments of metrics against the registry and the signatures; a family takes one ``kind``."""
-    for name in [*config.train.val_metrics, *config.metrics_args]:
-        where = "train.val_metrics" if name in config.train.val_metrics else "metrics_args"
-        check_arguments(metrics_registry.find(name, where), config.metrics_args.get(name, {}), f"metrics_args.{name}")
+    named = [(name, metrics_registry, "train.val_metrics") for name in config.train.val_metrics]
+    named += [(name, analyses_registry, "inference.analyses") for name in config.inference.analyses]
+    for name in config.metrics_args:
+        named.append((name, analyses_registry if name in analyses_registry else metrics_registry, "metrics_args"))
+    for name, registry, where in named:
+        check_arguments(registry.find(name, where), config.metrics_args.get(name, {}), f"metrics_args.{name}")
     for name in config.train.val_metrics:
         if not issubclass(metrics_registry[name], kind):
             fit = ", ".join(other for other in metrics_registry if issubclass(metrics_registry[other], kind))
