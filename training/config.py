@@ -71,6 +71,7 @@ class InferenceSection:
     classes: list[str] = field(default_factory=list)  # only these
     split: Literal["test", "dev"] = "test"  # what images are judged by: choose settings on dev, report on test
     seeds: PositiveInt = 1  # how often to sample and judge, with other noise: results are mean and spread
+    ema_width: PositiveFloat | None = None  # put together another average from the snapshots of train.ema=power
     analyses: list[str] = field(default_factory=list)  # floor, memorisation, per_class, ...
     out_dir: str = ""  # default: inference/<checkpoint> in the run folder
 

@@ -165,7 +165,11 @@ def origin(trainer: BaseTrainer, plan: Plan) -> dict[str, Any]:
         "checkpoint": describe_file(checkpoint["path"]),
         "step": checkpoint["step"],
         "training_images_seen": checkpoint["images_seen"],
-        "weights": {"ema": checkpoint["config"]["train"]["ema"], **checkpoint["config"]["ema_args"]},
+        "weights": {
+            "ema": checkpoint["config"]["train"]["ema"],
+            **checkpoint["config"]["ema_args"],
+            "width": config.inference.ema_width,
+        },
         "initial_weights": checkpoint.get("initial_weights"),  # random, or another file of this project
         "foreign_weights": False,  # no weights but this project's own can be loaded
         "images": plan.count,
