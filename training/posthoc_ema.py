@@ -6,6 +6,7 @@ time tau count in the average of time t. The profile of any width is approximate
 snapshots' profiles; the same sum of their weights is its average.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,7 +72,8 @@ def save_snapshot(module: nn.Module, folder: Path, step: int, images_seen: int, 
     path = folder / f"step_{step:08d}_width_{width:.4f}.safetensors"
     weights = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in weights_of(module)}
     with whole_path(path) as temporary:
-        save_file(weights, temporary, {"images_seen": str(images_seen), "width": repr(width)})
+        # One key: safetensors writes several in any order, and the same run should leave the same bytes.
+        save_file(weights, temporary, {"average": json.dumps({"images_seen": images_seen, "width": width})})
     return path
 
 
@@ -85,8 +87,7 @@ def list_snapshots(folder: Path, images_seen: int) -> list[Snapshot]:
     for path in sorted(folder.glob("step_*.safetensors")):
         try:
             with safe_open(path, "pt") as file:
-                facts = file.metadata()
-            snapshot = Snapshot(path, int(facts["images_seen"]), float(facts["width"]))
+                snapshot = Snapshot(path, **json.loads(file.metadata()["average"]))
         except Exception as error:  # safetensors has an exception of its own
             raise DataError(f"{path} is damaged ({error}): delete it, the others are enough") from error
         if snapshot.images_seen <= images_seen:
