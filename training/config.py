@@ -111,6 +111,6 @@ MAY_CHANGE = {
             "wandb_artifacts", "use_tensorboard", "check"},
     "data": {"workers", "val_batch_size", "input_train_dir", "input_val_dir"},
     "train": {"steps", "log_step", "val_step", "checkpoint_step", "checkpoint_minutes", "stop_after_minutes",
-              "keep_checkpoints", "val_metrics", "val_num_images", "val_sampling_steps", "compile"},
+              "keep_checkpoints", "val_metrics", "val_num_images", "val_sampling_steps", "compile", "guide_path"},
     "inference": EVERYTHING,
 }  # fmt: skip

@@ -18,6 +18,7 @@ from training.checkpoints import (
     save_checkpoint,
 )
 from training.data import Facts
+from training.ema import averaged_copy
 from training.posthoc_ema import reconstruct, save_snapshot
 from training.run_folder import plain
 from utils import distributed
@@ -185,6 +186,15 @@ def open_for_inference(trainer: BaseTrainer) -> State:
     state = load_checkpoint(path)
     check_networks(trainer, state, path)
     return {**state, "path": str(path)}
+
+
+def load_guide(trainer: BaseTrainer, path: str) -> nn.Module:
+    """Return a copy of the averaged network with the averaged weights of another checkpoint of the same model."""
+    state = load_checkpoint(path, "train.guide_path")
+    check_networks(trainer, state, path)
+    guide = averaged_copy(trainer.average)
+    load_into(guide, state["ema"], trainer.averaged, path)
+    return guide
 
 
 def load_average(trainer: BaseTrainer) -> nn.Module:

@@ -159,3 +159,20 @@ def test_an_unknown_analysis_is_one_line(trained, tmp_path, capsys):
     with pytest.raises(SystemExit) as stop:
         infer(trained, "gan", tmp_path / "out", "inference.analyses=[flor]")
     assert stop.value.code == 2 and "Did you mean 'floor'?" in capsys.readouterr().err
+
+
+def test_an_early_checkpoint_of_the_run_guides_the_last(trained, tmp_path):
+    folder, _ = trained
+    early = folder / "diffusion" / "checkpoints" / "step_00000003.pt"
+    guided = ["train.guidance=auto", f"train.guide_path={early}", "inference.num_images=3"]
+    with_guide = infer(trained, "diffusion", tmp_path / "a", *guided)
+    alone = infer(trained, "diffusion", tmp_path / "b", "inference.num_images=3")
+    assert any(a.read_bytes() != b.read_bytes() for a, b in zip(with_guide, alone))
+    assert record_of(tmp_path / "a")["origin"]["evaluations_per_image"] == 14  # twice the 7 of Heun in 4 steps
+
+
+def test_a_guide_that_is_not_there_is_one_line(trained, tmp_path, capsys):
+    with pytest.raises(SystemExit) as stop:
+        infer(trained, "diffusion", tmp_path / "a", "train.guidance=auto", "train.guide_path=nowhere.pt")
+    error = capsys.readouterr().err
+    assert stop.value.code == 2 and "train.guide_path: there is no checkpoint nowhere.pt" in error
