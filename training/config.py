@@ -55,6 +55,10 @@ class TrainSection:
     checkpoint_minutes: PositiveFloat | None = None
     stop_after_minutes: PositiveFloat | None = None  # save and end cleanly before a notebook's limit
     keep_checkpoints: PositiveInt = 3  # the newest ones stay
+    best_metric: str | None = (
+        None  # such as fid768: the best checkpoint by this figure of the validations stays as well
+    )
+    best_is: Literal["lowest", "highest"] = "lowest"
     val_metrics: list[str] = field(default_factory=list)
     amp: Annotated[Literal["auto", "bf16", "fp16", "off"], Switch] = "auto"
     compile: Annotated[Literal["auto", "on", "off"], Switch] = "auto"
@@ -111,6 +115,7 @@ MAY_CHANGE = {
             "wandb_artifacts", "use_tensorboard", "check"},
     "data": {"workers", "val_batch_size", "input_train_dir", "input_val_dir"},
     "train": {"steps", "log_step", "val_step", "checkpoint_step", "checkpoint_minutes", "stop_after_minutes",
-              "keep_checkpoints", "val_metrics", "val_num_images", "val_sampling_steps", "compile", "guide_path"},
+              "keep_checkpoints", "best_metric", "best_is", "val_metrics", "val_num_images",
+              "val_sampling_steps", "compile", "guide_path"},
     "inference": EVERYTHING,
 }  # fmt: skip

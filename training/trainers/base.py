@@ -12,6 +12,7 @@ from datasets.augmentations import augmentations_registry
 from datasets.loaders import Share
 from metrics.base import Metric
 from training import persistence
+from training.best import Best
 from training.clock import Clock
 from training.compiling import compile_in_place
 from training.config import CommonConfig, check_counts
@@ -93,6 +94,7 @@ class BaseTrainer(ABC):
             augmentations_registry.find(name, "data.augmentations")
         self.studies.find(config.inference.study, "inference.study")
         self.run = RunFolder(config)
+        self.best = Best.of(self.run.checkpoints, config.train)
         self.device = distributed.choose_device(config.exp.device)
         self.precision = choose_precision(config.train.amp, self.device)
         check_counts(config, distributed.world_size())
@@ -159,8 +161,7 @@ class BaseTrainer(ABC):
                     self.validate()
                 if self.due(train.checkpoint_step) or self.clock.checkpoint_due(self.step):
                     self.save_checkpoint()
-            if self.step and not self.run.has_checkpoint(self.step):
-                self.save_checkpoint()
+            self.save_checkpoint()
         self.tell_the_end()
 
     def micro_batches(self) -> list[MicroBatch]:  # this step's images, cut into train.accumulate parts
@@ -181,16 +182,23 @@ class BaseTrainer(ABC):
 
     def validate(self) -> None:
         """Log what the family's validation sees; the networks in training are not touched."""
+        figures: dict[str, float] = {}
         if distributed.is_main():
             with self.clock.aside("validation"):
                 for name, picture in self.validation.pictures().items():
                     self.loggers.image(self.step, name, picture)
-                self.loggers.scalars(self.step, self.validation.figures())
+                figures = self.validation.figures()
+                self.loggers.scalars(self.step, figures)
             self.validation.warn(self.clock.share("validation"), self.say)
-        distributed.barrier()
+        if distributed.any_process(distributed.is_main() and self.best.is_better(figures), self.device):
+            if distributed.is_main():
+                self.best.remember(figures, self.step)
+            self.save_checkpoint()  # which drops the one that was best before
 
     def save_checkpoint(self) -> None:
-        """Write everything that the run needs to go on."""
+        """Write everything that the run needs to go on, unless it is there already."""
+        if not self.step or self.run.has_checkpoint(self.step):
+            return
         check_finite(self.window.means(), self.step)
         path = persistence.save(self)
         self.loggers.checkpoint(self.step, path)
