@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 import models  # noqa: F401 - fills the registries
 from models.registry import discs_registry, gens_registry
+from training.alarms import Alarm, LogitsApart
 from training.config import Arguments, Coefficients, CommonConfig
 from training.data import OFFERED
 from training.losses.builder import WeightedLosses, check_losses, check_no_stray_arguments
@@ -94,6 +95,9 @@ class BaseGANTrainer(GenerativeTrainer):
         arguments = self.config.losses_args
         self.gen_losses = WeightedLosses(gen_losses_registry, self.config.gen_losses, arguments)
         self.disc_losses = WeightedLosses(disc_losses_registry, self.config.disc_losses, arguments)
+
+    def build_alarms(self) -> list[Alarm]:
+        return [*super().build_alarms(), LogitsApart()]
 
     def train_step(self) -> dict[str, Tensor]:
         micros = self.micro_batches()

@@ -8,6 +8,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from metrics.base import SetMetric
+from training.alarms import Alarm, DiversityFalls
 from training.config import TrainSection
 from training.data import open_held_out
 from training.evaluation import build_judge, pieces
@@ -50,6 +51,9 @@ class GenerativeTrainer(BaseTrainer):
         judge = build_judge(self.config, self.device) if distributed.is_main() else None
         real = open_held_out(self.roles, self.data) if judge else None
         return QuickValidation(self.quick_images, self.data.facts, judge, real, self.config.train.val_num_images)
+
+    def build_alarms(self) -> list[Alarm]:
+        return [*super().build_alarms(), DiversityFalls()]
 
     def setup_inference(self) -> None:
         super().setup_inference()
