@@ -2,6 +2,7 @@
 
 import datasets  # noqa: F401 - these fill the registries
 import metrics  # noqa: F401
+import training.classify
 import training.ema
 import training.levels
 import training.optimizers

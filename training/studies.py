@@ -77,7 +77,7 @@ def open_test_set(trainer: BaseTrainer) -> tuple[ImageDataset | None, str]:
         return None, str(error)
     facts = trainer.facts
     if test.image_shape != (facts.image_channels, facts.image_size, facts.image_size):
-        raise ConfigError(f"the checkpoint makes images of {facts.image_size} pixels: set data.image_size to it")
+        raise ConfigError(f"the checkpoint is for images of {facts.image_size} pixels: set data.image_size to it")
     if facts.conditional and tuple(test.class_names) != facts.class_names:
         raise ConfigError(f"the test folder's {len(test.class_names)} classes are not those of the checkpoint")
     return test, ""
@@ -148,9 +148,9 @@ def judge_images(trainer: BaseTrainer, images: Tensor, test: ImageDataset) -> tu
     return judge.evaluate(ImageSet.of(test), [images]), judge.provenance()
 
 
-def origin(trainer: BaseTrainer, plan: Plan) -> dict[str, Any]:
-    """Say where the images come from: enough to make them again."""
-    checkpoint, config = trainer.checkpoint, trainer.config
+def weights_origin(trainer: BaseTrainer) -> dict[str, Any]:
+    """Say where the weights of a checkpoint come from."""
+    checkpoint = trainer.checkpoint
     return {
         "checkpoint": describe_file(checkpoint["path"]),
         "step": checkpoint["step"],
@@ -158,6 +158,14 @@ def origin(trainer: BaseTrainer, plan: Plan) -> dict[str, Any]:
         "weights": {"ema": checkpoint["config"]["train"]["ema"], **checkpoint["config"]["ema_args"]},
         "initial_weights": checkpoint.get("initial_weights"),  # random, or another file of this project
         "foreign_weights": False,  # no weights but this project's own can be loaded
+    }
+
+
+def origin(trainer: BaseTrainer, plan: Plan) -> dict[str, Any]:
+    """Say where the images come from: enough to make them again."""
+    config = trainer.config
+    return {
+        **weights_origin(trainer),
         "images": plan.count,
         "seed": config.exp.seed,
         "precision": str(trainer.precision),
