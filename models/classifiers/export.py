@@ -76,7 +76,7 @@ def load_noisy_classifier(path: str | Path) -> NoisyClassifier:
     network, described = read_classifier(path)
     if not described.arguments.get("noise_conditional"):
         raise ConfigError(f"{path} was trained on clean pictures: train one with train.levels, such as lognormal")
-    return NoisyClassifier(network).eval()
+    return NoisyClassifier(network, tuple(described.class_names)).eval()
 
 
 def read_classifier(path: str | Path) -> tuple[nn.Module, Description]:

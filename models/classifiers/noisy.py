@@ -15,9 +15,9 @@ def noisy_input(x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
 class NoisyClassifier(nn.Module):
     """p(label | x; sigma) as logits: what classifier guidance asks."""
 
-    def __init__(self, network: nn.Module):
+    def __init__(self, network: nn.Module, class_names: tuple[str, ...]):
         super().__init__()
-        self.network = network
+        self.network, self.class_names = network, class_names
 
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
         """Turn x [N, C, H, W] with noise levels sigma [N] into logits [N, K]."""

@@ -16,6 +16,7 @@ from tests.helpers import error_of, one_error_line, trainer_of, write_image_fold
 from tests.runs import words, write_config
 from training.losses.registry import supervised_losses_registry
 from training.losses.supervised import SupervisedOutcome
+from training.persistence import describe_file
 
 
 @pytest.fixture(scope="module")
@@ -218,6 +219,44 @@ def test_a_noisy_classifier_is_judged_with_the_same_noise_every_time(tmp_path):
     trainer.setup()
     first = trainer.validation.figures()
     assert first == trainer.validation.figures()
+
+
+@pytest.fixture(scope="module")
+def noisy_classifier(tmp_path_factory):
+    """The exported classifier of a run with noise levels."""
+    folder = tmp_path_factory.mktemp("noisy")
+    arguments = words(write_config(folder, "supervised"), folder / "runs", "train.levels=lognormal")
+    train.main(arguments)
+    inference.main([*arguments, "train.checkpoint_path=latest", f"inference.out_dir={folder / 'out'}"])
+    return folder / "out" / "classifier.safetensors"
+
+
+def test_a_diffusion_model_is_guided_by_an_exported_noisy_classifier(tmp_path, noisy_classifier):
+    """Another picture than without guidance, and the record says by which file it was guided."""
+    arguments = words(write_config(tmp_path, "diffusion"), tmp_path / "runs")
+    train.main(arguments)
+    guided = ["train.guidance=classifier", f"train.classifier={noisy_classifier}", "guidance_args.scale=20"]
+    pictures = []
+    for name, more in (("plain", []), ("guided", guided)):
+        out = tmp_path / name
+        words_of_study = ["train.checkpoint_path=latest", f"inference.out_dir={out}", "inference.num_images=2"]
+        inference.main([*arguments, *words_of_study, *more])
+        pictures.append((out / "grid.png").read_bytes())
+    assert pictures[0] != pictures[1]
+    origin = json.loads((tmp_path / "guided" / "metrics.json").read_text())["origin"]
+    assert origin["guidance"] == {"name": "classifier", "scale": 20.0}
+    assert origin["classifier"] == describe_file(noisy_classifier)
+
+
+def test_a_classifier_that_cannot_guide_this_model_is_one_line(tmp_path, capsys, studied, noisy_classifier):
+    """It knows no noise, or other classes."""
+    guided = "train.guidance=classifier"
+    plain = f"train.classifier={studied[1] / 'classifier.safetensors'}"
+    assert "was trained on clean pictures" in error_of(capsys, tmp_path, "diffusion", guided, plain)
+    write_image_folder(tmp_path / "images", {"pie": 8, "soup": 8})
+    folder = {"data.dataset": "base_dataset", "data.input_train_dir": str(tmp_path / "images"), "dataset_args": {}}
+    noisy = f"train.classifier={noisy_classifier}"
+    assert "names other classes" in error_of(capsys, tmp_path, "diffusion", guided, noisy, changes=folder)
 
 
 def test_levels_for_a_classifier_that_cannot_be_told_the_noise_are_refused(tmp_path, capsys, recorder, monkeypatch):
