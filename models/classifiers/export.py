@@ -91,6 +91,9 @@ def read_classifier(path: str | Path) -> tuple[nn.Module, Description]:
     if metadata.get("format") != FORMAT:
         raise DataError(f"{path} is no classifier that this version can read: its format is {metadata.get('format')}")
     described = Description(**json.loads(metadata["description"]))
-    network = classifiers_registry[described.model](**described.arguments)
-    network.load_state_dict(weights)
+    try:
+        network = classifiers_registry[described.model](**described.arguments)
+        network.load_state_dict(weights)
+    except (RuntimeError, TypeError, ConfigError) as error:
+        raise DataError(f"{path} does not fit this version of {described.model}: export it again") from error
     return network.requires_grad_(False), described

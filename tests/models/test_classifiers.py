@@ -138,6 +138,9 @@ def test_what_is_no_export_is_one_line(tmp_path, exported):
     save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors", {"format": FORMAT + "0", "x": json.dumps({})})
     with pytest.raises(DataError, match="no classifier that this version can read"):
         read_classifier(tmp_path / "other.safetensors")
+    export_classifier(tmp_path / "old.safetensors", exported[1], Description("resnet", {**DATA, "depth": 9}, [], {}))
+    with pytest.raises(DataError, match="does not fit this version of resnet"):
+        read_classifier(tmp_path / "old.safetensors")
     (tmp_path / "cut.safetensors").write_bytes(exported[0].read_bytes()[:-100])
     with pytest.raises(DataError, match="damaged"):
         read_classifier(tmp_path / "cut.safetensors")
