@@ -18,7 +18,8 @@ MAY_IMPORT = {
     "models": {"utils"},
     "sampling": {"utils"},
     "metrics": {"utils"},
-    "training": {"utils", "datasets", "models", "sampling", "metrics"},
+    "evaluation": {"utils", "datasets", "metrics"},
+    "training": {"utils", "datasets", "models", "sampling", "metrics", "evaluation"},
 }
 COMMANDS = sorted(ROOT.glob("*.py"))
 FILES = {path: package for package in MAY_IMPORT for path in sorted((ROOT / package).rglob("*.py"))}

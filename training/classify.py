@@ -1,4 +1,4 @@
-"""The study of a classifier: what it calls every picture of the test split, and how often that is right."""
+"""The study of a classifier: what it calls every picture of the test or dev set, and how often that is right."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch import Tensor
 
 from metrics.classification import Classification
 from models.classifiers.export import Description, export_classifier
+from training.judging import check_kind, earlier_evaluations, open_reference
 from training.predictions import build_prediction_metrics, judge_predictions, predictions
 from training.registry import classifier_studies_registry
 from training.run_folder import environment, plain, write_whole
-from training.studies import new_folder, open_test_set, weights_origin, write_record
-from utils.errors import MetricError
+from training.studies import new_folder, weights_origin, write_record
 
 if TYPE_CHECKING:
     from datasets.base import ImageDataset
@@ -32,16 +32,15 @@ class ClassifyStudy:
     """
 
     def run(self, trainer: BaseSupervisedTrainer) -> None:
-        """Ask about the test split. Raises :class:`MetricError` when there is none."""
-        test, missing = open_test_set(trainer)
-        if test is None:
-            raise MetricError(f"there is nothing to judge the classifier by: {missing}")
+        """Ask about ``inference.split``. Raises a :class:`UserError` when it is not there or of another kind."""
+        pictures = open_reference(trainer)
+        check_kind(trainer, pictures)
         folder, names = new_folder(trainer), trainer.facts.class_names
         classification = Classification()
         metrics = {**build_prediction_metrics(trainer.config), "classification": classification}
-        results = judge_predictions(metrics, predictions(trainer.answer, test, trainer.config.data.val_batch_size))
+        results = judge_predictions(metrics, predictions(trainer.answer, pictures, trainer.config.data.val_batch_size))
         rows = class_rows(classification, names)
-        write_record(folder, {"results": results, "classes": rows, "origin": origin(trainer, test)})
+        write_record(folder, {"results": results, "classes": rows, "origin": origin(trainer, pictures)})
         write_whole(folder / "confusion.csv", confusion_table(classification.confusion, names))
         export(trainer, folder / "classifier.safetensors", results)
         for line in [*table(rows), *(f"{name}: {value:.4f}" for name, value in results.items())]:
@@ -85,20 +84,21 @@ def confusion_table(confusion: Tensor, names: tuple[str, ...]) -> str:
 
 
 def export(trainer: BaseSupervisedTrainer, path: Path, results: dict[str, float]) -> None:
-    """Write the averaged network with its architecture, class names, origin and test figures."""
+    """Write the averaged network with its architecture, class names, origin and figures."""
     arguments = {**trainer.model_facts(), **trainer.roles.arguments("model")}
-    about = {**weights_origin(trainer), "test_results": results}
+    about = {**weights_origin(trainer), "results": results, "split": trainer.config.inference.split}
     names = list(trainer.facts.class_names)
     export_classifier(path, trainer.average, Description(trainer.roles.name("model"), arguments, names, about))
 
 
-def origin(trainer: BaseSupervisedTrainer, test: ImageDataset) -> dict[str, Any]:
+def origin(trainer: BaseSupervisedTrainer, pictures: ImageDataset) -> dict[str, Any]:
     """Say what the figures rest on."""
     return {
         **weights_origin(trainer),
-        "images": len(test),
-        "split": "test",
-        "test_content": test.content_key,
+        "images": len(pictures),
+        "split": trainer.config.inference.split,
+        "earlier_evaluations": earlier_evaluations(trainer, trainer.config.inference.split),
+        "content": pictures.content_key,
         "precision": str(trainer.precision),
         "environment": environment(),
         "config": plain(trainer.config),

@@ -66,9 +66,9 @@ class TrainSection:
 
 @section
 class InferenceSection:
-    study: str = "sample"
-    num_images: PositiveInt | None = None  # default: as many as the test set, with its class distribution
-    classes: list[str] = field(default_factory=list)  # only these
+    study: str
+    split: Literal["test", "dev"] = "test"  # what the judgement is made on: choose settings on dev, report on test
+    ema_width: PositiveFloat | None = None  # put together another average from the snapshots of train.ema=power
     out_dir: str = ""  # default: inference/<checkpoint> in the run folder
 
 
@@ -79,7 +79,7 @@ class CommonConfig:
     exp: ExperimentSection
     train: TrainSection
     data: DataSection = field(default_factory=DataSection)
-    inference: InferenceSection = field(default_factory=InferenceSection)
+    inference: InferenceSection
     dataset_args: Arguments = field(default_factory=dict)
     schedule_args: Arguments = field(default_factory=dict)
     ema_args: Arguments = field(default_factory=dict)
@@ -107,6 +107,6 @@ MAY_CHANGE = {
             "wandb_artifacts", "use_tensorboard", "check"},
     "data": {"workers", "val_batch_size", "input_train_dir", "input_val_dir"},
     "train": {"steps", "log_step", "val_step", "checkpoint_step", "checkpoint_minutes", "stop_after_minutes",
-              "keep_checkpoints", "val_metrics", "val_num_images", "val_sampling_steps", "compile"},
-    "inference": {"study", "num_images", "classes", "out_dir"},
+              "keep_checkpoints", "val_metrics", "val_num_images", "val_sampling_steps", "compile", "guide_path"},
+    "inference": EVERYTHING,
 }  # fmt: skip

@@ -7,20 +7,23 @@ import torch
 from torch import Tensor
 
 from datasets.base import ImageDataset
+from evaluation.registry import analyses_registry
 from metrics.base import Metric
 from metrics.judge import Judge
 from metrics.registry import metrics_registry
 from training.config import CommonConfig
+from utils.class_registry import ClassRegistry
 from utils.config import without_nulls
-from utils.errors import ConfigError
+from utils.errors import ConfigError, MetricError
 from utils.schema import check_arguments
 
 
 def check_metrics(config: CommonConfig, kind: type[Metric]) -> None:
     """Hold the names and arguments of metrics against the registry and the signatures; a family takes one ``kind``."""
-    for name in [*config.train.val_metrics, *config.metrics_args]:
-        where = "train.val_metrics" if name in config.train.val_metrics else "metrics_args"
-        check_arguments(metrics_registry.find(name, where), config.metrics_args.get(name, {}), f"metrics_args.{name}")
+    check_named(config, config.train.val_metrics, metrics_registry, "train.val_metrics")
+    for name in config.metrics_args:
+        registry = analyses_registry if name in analyses_registry else metrics_registry
+        check_named(config, [name], registry, "metrics_args")
     for name in config.train.val_metrics:
         if not issubclass(metrics_registry[name], kind):
             fit = ", ".join(other for other in metrics_registry if issubclass(metrics_registry[other], kind))
@@ -28,6 +31,16 @@ def check_metrics(config: CommonConfig, kind: type[Metric]) -> None:
                 f"train.val_metrics: '{name}' does not judge {kind.judges}, which is what a "
                 f"{config.exp.model_type} model gives; these do: {fit}"
             )
+
+
+def check_analyses(config: CommonConfig) -> None:
+    """Hold the names and arguments of analyses against the registry and the signatures."""
+    check_named(config, config.inference.analyses, analyses_registry, "inference.analyses")
+
+
+def check_named(config: CommonConfig, names: list[str], registry: ClassRegistry, where: str) -> None:
+    for name in names:
+        check_arguments(registry.find(name, where), config.metrics_args.get(name, {}), f"metrics_args.{name}")
 
 
 def build_judge(config: CommonConfig, device: torch.device) -> Judge | None:
@@ -40,7 +53,10 @@ def build_judge(config: CommonConfig, device: torch.device) -> Judge | None:
     arguments = {name: without_nulls(config.metrics_args.get(name, {})) for name in config.train.val_metrics}
     metrics = {name: metrics_registry[name](**arguments[name]) for name in arguments}
     judge = Judge(metrics, device)
-    judge.prepare()
+    try:
+        judge.prepare()
+    except MetricError as error:
+        raise MetricError(f"{error}; train.val_metrics=[] does without metrics") from error
     return judge
 
 

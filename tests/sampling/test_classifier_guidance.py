@@ -52,7 +52,7 @@ class TwoGaussians(nn.Module):
         """Return E[clean | x] of an unconditional model: the classes' guesses, weighed by p(class | x)."""
         each = [self.of_class(x, sigma, torch.full((len(x),), k)) for k in range(2)]
         p = self.logits(x, sigma).softmax(dim=1)[:, :, None, None, None]  # [N, 2, 1, 1, 1]
-        return Guess((p * torch.stack(each, dim=1)).sum(dim=1), torch.zeros(()))
+        return Guess((p * torch.stack(each, dim=1)).sum(dim=1), torch.zeros_like(x))
 
     def forward(self, x: Tensor, sigma: Tensor, cond: Condition | None = None) -> Tensor:
         return self.predict(x, sigma, cond).denoised
@@ -72,8 +72,8 @@ def data() -> TwoGaussians:
     return TwoGaussians()
 
 
-def guided(data: TwoGaussians, scale: float = 1.0) -> ClassifierGuidance:
-    return ClassifierGuidance(data, num_classes=2, classifier=Classifier(data), scale=scale)
+def guided(data: TwoGaussians, scale: float = 1.0, interval: list[float] | None = None) -> ClassifierGuidance:
+    return ClassifierGuidance(data, Classifier(data), scale, interval)
 
 
 def noisy(sigma: float) -> tuple[Tensor, Tensor]:
@@ -95,6 +95,20 @@ def test_scale_multiplies_the_step_and_zero_is_no_guidance(data):
     plain, once = data(x, sigmas), guided(data)(x, sigmas, Condition(LABELS))
     assert torch.equal(guided(data, 0.0)(x, sigmas, Condition(LABELS)), plain)
     torch.testing.assert_close(guided(data, 3.0)(x, sigmas, Condition(LABELS)), plain + 3 * (once - plain))
+
+
+def test_outside_its_interval_the_denoiser_alone_answers(data):
+    x, sigmas = noisy(1.0)
+    sigmas[:2] = 3.0
+    found = guided(data, 5.0, [0.5, 2.0])(x, sigmas, Condition(LABELS))
+    torch.testing.assert_close(found[:2], data(x, sigmas)[:2])
+    torch.testing.assert_close(found[2:], guided(data, 5.0)(x, sigmas, Condition(LABELS))[2:])
+
+
+def test_its_cost_is_two_passes_of_the_classifier_by_the_parameters():
+    denoiser, classifier = nn.Linear(3, 3), nn.Linear(5, 1)  # 12 and 6 parameters
+    denoiser.sigma_min, denoiser.sigma_max = 0.1, 1.0
+    assert ClassifierGuidance(denoiser, classifier).evaluations(torch.tensor([1.0, 0.5, 0.0])) == 1 + 2 * 6 / 12
 
 
 def test_the_gradient_is_taken_under_a_sampler_that_keeps_none(data):
@@ -126,7 +140,7 @@ def test_every_sampler_takes_it_for_a_denoiser(name, data):
 
 
 def test_what_it_cannot_guide_is_an_error(data):
-    with pytest.raises(ConfigError, match="'classifier' needs a model with classes"):
-        ClassifierGuidance(data, num_classes=0, classifier=Classifier(data))
+    with pytest.raises(ConfigError, match="'classifier' needs one, trained with train.levels"):
+        ClassifierGuidance(data, None)
     with pytest.raises(ConfigError, match="needs labels to guide to"):
         guided(data)(*noisy(1.0), Condition())

@@ -130,7 +130,8 @@ def test_the_exported_classifier_says_what_the_checkpoint_says(studied, trainer)
     assert exported.class_names == trainer.facts.class_names and exported.image_size == 16
     images = torch.randint(0, 256, (5, 3, 16, 16), dtype=torch.uint8)
     assert torch.equal(exported(images), trainer.answer(images, range(5)))
-    assert exported.about["step"] == 7 and exported.about["test_results"]["accuracy"] >= 0
+    about = exported.about
+    assert (about["step"], about["split"]) == (7, "test") and 0 <= about["results"]["accuracy"] <= 1
 
 
 def test_a_checkpoint_opens_as_plain_values_and_knows_the_class_names(studied):
@@ -140,16 +141,17 @@ def test_a_checkpoint_opens_as_plain_values_and_knows_the_class_names(studied):
 
 
 def test_without_a_test_split_there_is_nothing_to_judge(tmp_path, capsys):
-    """Status 3, as for any metric that cannot be computed; the dev set was enough to train."""
+    """The dev set was enough to train; and it can be judged by."""
     write_image_folder(tmp_path / "images", {"pie": 6, "soup": 6})
     folder = {"data.dataset": "base_dataset", "data.input_train_dir": str(tmp_path / "images"), "dataset_args": {}}
     config = write_config(tmp_path, "supervised", {**folder, "data.dev_per_class": 2, "data.train_batch_size": 4})
     train.main(words(config, tmp_path / "runs"))
     capsys.readouterr()
-    line = one_error_line(
-        capsys, inference.main, words(config, tmp_path / "runs", "train.checkpoint_path=latest"), status=3
-    )
-    assert "nothing to judge the classifier by" in line and "data.input_val_dir is missing" in line
+    study = words(config, tmp_path / "runs", "train.checkpoint_path=latest", f"inference.out_dir={tmp_path / 'out'}")
+    assert "data.input_val_dir is missing" in one_error_line(capsys, inference.main, study)
+    inference.main([*study, "inference.split=dev"])
+    origin = json.loads((tmp_path / "out" / "metrics.json").read_text())["origin"]
+    assert (origin["split"], origin["images"]) == ("dev", 4)
 
 
 def test_a_single_class_is_refused(tmp_path, capsys):
@@ -235,7 +237,7 @@ def test_a_diffusion_model_is_guided_by_an_exported_noisy_classifier(tmp_path, n
     """Another picture than without guidance, and the record says by which file it was guided."""
     arguments = words(write_config(tmp_path, "diffusion"), tmp_path / "runs")
     train.main(arguments)
-    guided = ["train.guidance=classifier", f"train.classifier={noisy_classifier}", "guidance_args.scale=20"]
+    guided = ["train.guidance=classifier", f"train.guide_path={noisy_classifier}", "guidance_args.scale=20"]
     pictures = []
     for name, more in (("plain", []), ("guided", guided)):
         out = tmp_path / name
@@ -245,17 +247,17 @@ def test_a_diffusion_model_is_guided_by_an_exported_noisy_classifier(tmp_path, n
     assert pictures[0] != pictures[1]
     origin = json.loads((tmp_path / "guided" / "metrics.json").read_text())["origin"]
     assert origin["guidance"] == {"name": "classifier", "scale": 20.0}
-    assert origin["classifier"] == describe_file(noisy_classifier)
+    assert origin["guide"] == describe_file(noisy_classifier)
 
 
 def test_a_classifier_that_cannot_guide_this_model_is_one_line(tmp_path, capsys, studied, noisy_classifier):
     """It knows no noise, or other classes."""
     guided = "train.guidance=classifier"
-    plain = f"train.classifier={studied[1] / 'classifier.safetensors'}"
+    plain = f"train.guide_path={studied[1] / 'classifier.safetensors'}"
     assert "was trained on clean pictures" in error_of(capsys, tmp_path, "diffusion", guided, plain)
     write_image_folder(tmp_path / "images", {"pie": 8, "soup": 8})
     folder = {"data.dataset": "base_dataset", "data.input_train_dir": str(tmp_path / "images"), "dataset_args": {}}
-    noisy = f"train.classifier={noisy_classifier}"
+    noisy = f"train.guide_path={noisy_classifier}"
     assert "names other classes" in error_of(capsys, tmp_path, "diffusion", guided, noisy, changes=folder)
 
 

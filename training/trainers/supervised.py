@@ -11,7 +11,7 @@ import models  # noqa: F401 - fills the registries
 from metrics.base import PredictionMetric
 from models.classifiers.noisy import noisy_input
 from models.registry import classifiers_registry
-from training.config import Arguments, Coefficients, CommonConfig, TrainSection
+from training.config import Arguments, Coefficients, CommonConfig, InferenceSection, TrainSection
 from training.data import OFFERED, open_held_out
 from training.levels import Levels
 from training.losses.builder import WeightedLosses, check_losses, check_no_stray_arguments
@@ -39,9 +39,8 @@ class SupervisedTrainSection(TrainSection):
 
 
 @section
-class ClassifySection:
+class ClassifySection(InferenceSection):
     study: str = "classify"
-    out_dir: str = ""  # default: inference/<checkpoint> in the run folder
 
 
 @section
