@@ -70,13 +70,9 @@ class TrainSection:
 
 @section
 class InferenceSection:
-    study: str = "sample"
-    num_images: PositiveInt | None = None  # default: as many as the test set, with its class distribution
-    classes: list[str] = field(default_factory=list)  # only these
-    split: Literal["test", "dev"] = "test"  # what images are judged by: choose settings on dev, report on test
-    seeds: PositiveInt = 1  # how often to sample and judge, with other noise: results are mean and spread
+    study: str
+    split: Literal["test", "dev"] = "test"  # what the judgement is made on: choose settings on dev, report on test
     ema_width: PositiveFloat | None = None  # put together another average from the snapshots of train.ema=power
-    analyses: list[str] = field(default_factory=list)  # floor, memorisation, per_class, ...
     out_dir: str = ""  # default: inference/<checkpoint> in the run folder
 
 
@@ -87,7 +83,7 @@ class CommonConfig:
     exp: ExperimentSection
     train: TrainSection
     data: DataSection = field(default_factory=DataSection)
-    inference: InferenceSection = field(default_factory=InferenceSection)
+    inference: InferenceSection
     dataset_args: Arguments = field(default_factory=dict)
     schedule_args: Arguments = field(default_factory=dict)
     ema_args: Arguments = field(default_factory=dict)

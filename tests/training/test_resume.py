@@ -11,7 +11,8 @@ from tests.runs import FAMILIES, words, write_config
 from training.launch import load_trainer
 from training.losses.diffusion import MSE
 from training.losses.gan import SoftplusGen
-from training.losses.registry import gen_losses_registry, losses_registry
+from training.losses.registry import gen_losses_registry, losses_registry, supervised_losses_registry
+from training.losses.supervised import CrossEntropy
 
 
 class Crash(RuntimeError):
@@ -41,9 +42,18 @@ class FragileSoftplus(Fragile, SoftplusGen):
     pass
 
 
+@supervised_losses_registry.add_to_registry(name="fragile_cross_entropy")
+class FragileCrossEntropy(Fragile, CrossEntropy):
+    pass
+
+
 FRAGILE = {
     "diffusion": {"losses_coef": {"fragile_mse": 1.0}},
     "gan": {"gen_losses": {"fragile_softplus": 1.0}},
+    "supervised": {
+        "losses_coef": {"fragile_cross_entropy": 1.0},
+        "losses_args": {"fragile_cross_entropy": {"label_smoothing": 0.1}},
+    },
 }
 
 

@@ -90,6 +90,27 @@ def test_a_flip_mirrors_the_images_with_numbers_above_a_half():
     assert torch.equal(flipped[1], images[1].flip(-1))
 
 
+def shifted(line: list[float], uniform: float) -> list[float]:
+    """The first row of a picture of sixteen equal rows, after a shift."""
+    picture = torch.tensor(line).expand(1, 1, 16, 16)
+    return augmentations_registry["random_shift"]()(picture, torch.tensor([uniform]))[0, 0, 0].tolist()
+
+
+def test_a_shift_moves_by_up_to_an_eighth_and_shows_the_mirror_image_at_the_edge():
+    """Of 16 pixels: two each way, five places across; the number counts them row by row."""
+    line = [float(value) for value in range(16)]
+    assert shifted(line, 0.0) == [2, 1, *line[:-2]]
+    assert shifted(line, 0.999) == [*line[2:], 14, 13]
+    assert shifted(line, 12.5 / 25) == line  # the middle of 5 by 5 places
+    assert shifted(line, 13.5 / 25) == [*line[1:], 14]
+
+
+def test_a_shift_reaches_every_place_down_and_across():
+    picture = torch.arange(256.0).view(1, 1, 16, 16).expand(25, 1, 16, 16)
+    moved = augmentations_registry["random_shift"]()(picture, (torch.arange(25) + 0.5) / 25)
+    assert moved[:, 0, 8, 8].tolist() == [16 * row + column for row in range(6, 11) for column in range(6, 11)]
+
+
 @pytest.mark.parametrize("name", augmentations_registry)
 def test_an_augmentation_treats_each_image_by_its_own_number(name):
     """So it is the same in any batch. A new augmentation is tested by being registered."""

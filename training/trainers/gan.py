@@ -11,14 +11,14 @@ from torch import Tensor, nn
 import models  # noqa: F401 - fills the registries
 from models.registry import discs_registry, gens_registry
 from training.alarms import Alarm, LogitsApart
-from training.config import Arguments, Coefficients, CommonConfig
+from training.config import Arguments, Coefficients
 from training.data import OFFERED
 from training.losses.builder import WeightedLosses, check_losses, check_no_stray_arguments
 from training.losses.gan import GanOutcome, logits_of
 from training.losses.registry import disc_losses_registry, gen_losses_registry
 from training.roles import COMMON_ROLES, OPTIMIZER, Role
 from training.stepping import MicroBatch
-from training.trainers.generative import GenerativeTrainer, GenerativeTrainSection
+from training.trainers.generative import GenerativeConfig, GenerativeTrainer, GenerativeTrainSection
 from training.trainers.registry import gan_trainers_registry
 from training.updater import trainable
 from training.window import mean_terms
@@ -37,7 +37,7 @@ class GanTrainSection(GenerativeTrainSection):
 
 
 @section
-class GanConfig(CommonConfig):
+class GanConfig(GenerativeConfig):
     train: GanTrainSection
     generator_args: Arguments = field(default_factory=dict)
     discriminator_args: Arguments = field(default_factory=dict)
