@@ -7,6 +7,8 @@ metrics     fid, kid, prdc (precision, recall, density, coverage), and with trai
             floor        what training photos get in place of generated ones: the best there is
             memorisation how near the generated images are to training images
             per_class    which classes look best and worst
+            class_fidelity   how many images show their class, by a classifier of this project
+                             (metrics_args.class_fidelity.classifier=FILE, which the study `classify` writes)
 metrics_args.fid.dims=768 metrics_args.fid.weights_path=FILE    another layer, a file of weights (see the README)
 protocol    lossless: the files as they are; jpeg: both sides saved again as JPEG, as some public results were
 split=test  what the real folder is called in the record: choose settings on dev, report on test

@@ -4,12 +4,17 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
 from evaluation.analysis import Analysis, Subject
+from evaluation.class_fidelity import ClassFidelity
+from evaluation.folders import InMemory
 from evaluation.memorisation import Memorisation, nearest
 from evaluation.per_class import PerClass
 from evaluation.registry import analyses_registry
-from tests.evaluation.conftest import pictures
+from models.classifiers.export import Description, export_classifier
+from models.registry import classifiers_registry
+from tests.evaluation.conftest import CLASSES, pictures
 from utils.errors import MetricError
 
 
@@ -73,3 +78,54 @@ def test_an_analysis_without_images_says_what_it_needs(judge, name):
     assert isinstance(analysis, Analysis)
     with pytest.raises(MetricError, match=f"{name} needs"):
         analysis.run(Subject(pictures([5, 5], seed=1), judge))
+
+
+class NamesByTint(nn.Module):
+    """A classifier that calls dark pictures cake and bright ones soup."""
+
+    def __init__(self, image_size: int, image_channels: int, num_classes: int):
+        super().__init__()
+        self.threshold = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x: torch.Tensor, c_noise: torch.Tensor | None = None) -> torch.Tensor:
+        bright = x.mean(dim=(1, 2, 3)) - self.threshold
+        return torch.stack([-bright, bright], dim=1)
+
+
+@pytest.fixture
+def classifier(tmp_path, monkeypatch):
+    """A file with that classifier for pictures of 8 pixels."""
+    monkeypatch.setitem(classifiers_registry.classes, "tint", NamesByTint)
+    arguments = {"image_size": 8, "image_channels": 3, "num_classes": 2}
+    export_classifier(tmp_path / "c.safetensors", NamesByTint(**arguments), Description("tint", arguments, CLASSES, {}))
+    return str(tmp_path / "c.safetensors")
+
+
+def shades(cakes: list[int], soups: list[int]) -> InMemory:
+    """Flat pictures of these grey levels."""
+    levels = torch.tensor(cakes + soups, dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, 3, 8, 8)
+    labels = torch.tensor([0] * len(cakes) + [1] * len(soups))
+    return InMemory(levels, labels, CLASSES, f"{cakes} {soups}")
+
+
+def test_fidelity_is_the_share_that_shows_its_class_beside_what_photos_get(judge, classifier):
+    real = shades(cakes=[10, 20, 30, 200], soups=[250, 240, 230, 220])  # 7 of 8 named rightly
+    fake = shades(cakes=[250, 250, 250, 250], soups=[250, 250, 250, 9])  # 3 of 8, no cake among them
+    found = ClassFidelity(classifier).run(Subject(real, judge, fake)).record
+    assert (found["fidelity"], found["on_real_images"]) == (3 / 8, 7 / 8)
+    assert found["ratio"] == pytest.approx(3 / 7)
+    assert (found["recognised"], found["recognised_of_real"], found["classes"]) == (1, 2, 2)
+    assert len(found["classifier_sha256"]) == 64
+
+
+def test_a_classifier_of_other_classes_is_refused(judge, classifier):
+    real = shades([10, 20, 30], [250, 240, 230])
+    real.class_names = ["cake", "stew"]
+    with pytest.raises(MetricError, match="knows other classes"):
+        ClassFidelity(classifier).run(Subject(real, judge, real))
+
+
+def test_without_a_classifier_the_error_names_the_key(judge):
+    real = shades([10, 20, 30], [250, 240, 230])
+    with pytest.raises(MetricError, match=r"metrics_args\.class_fidelity\.classifier=FILE"):
+        ClassFidelity().run(Subject(real, judge, real))
