@@ -45,8 +45,8 @@ SGD = {
     "gan": {
         "train.gen_optimizer": "sgd",
         "train.disc_optimizer": "sgd",
-        "gen_optimizer_args": {"lr": 0.003},
-        "disc_optimizer_args": {"lr": 0.003},
+        "gen_optimizer_args": {"lr": 0.002},
+        "disc_optimizer_args": {"lr": 0.002},
     },
     "supervised": {"train.optimizer": "sgd"},
 }
