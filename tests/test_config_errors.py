@@ -69,8 +69,8 @@ def test_every_role_that_names_an_unknown_class(capsys, tmp_path, family, role):
 @every_role
 def test_every_role_with_an_argument_that_its_class_does_not_take(capsys, tmp_path, family, role):
     line = error_of(capsys, tmp_path, family, f"{role}_args.nonsense=1")
-    if role == "guidance":  # none by default
-        assert line == "error: guidance_args is set but train.guidance names no class: name one"
+    if role in ("guidance", "disc_augment"):  # none by default
+        assert line == f"error: {role}_args is set but train.{role} names no class: name one"
     else:
         assert line.startswith(f"error: {role}_args.nonsense is not a config key")
 
@@ -95,6 +95,14 @@ OVERRIDES: list[tuple[str, str, tuple[str, ...]]] = [
     ("gan", "disc_losses=null", ("disc_losses is empty", "name a loss, such as disc_losses.")),
     ("gan", "losses_args.r1.intervall=2", ("losses_args.r1.intervall", "Did you mean 'interval'?")),
     ("gan", "losses_args.r1.interval=0", ("losses_args.r1.interval=0", "greater than or equal to 1")),
+    ("gan", "losses_args.r1.until=2", ("losses_args.r1.until=2", "less than or equal to 1")),
+    ("gan", "train.disc_steps=0", ("train.disc_steps=0", "greater than or equal to 1")),
+    (
+        "gan",
+        "train.disc_augment=diffaugment disc_augment_args.policy=[colour]",
+        ("disc_augment_args.policy.0", "'color', 'translation' or 'cutout'"),
+    ),
+    ("gan", "schedule_args={warmup:0.5,until:0.2} train.schedule=cosine", ("schedule_args", "until=0.2", "warmup=0.5")),
     ("diffusion", "inference.study=smaple", ("inference.study", "Did you mean 'sample'?")),
     ("diffusion", "data.augmentations=[horizontal_flap]", ("data.augmentations", "Did you mean 'horizontal_flip'?")),
     ("gan", "train.model=unet", ("train.model is not a config key", "generator")),

@@ -1,16 +1,17 @@
 """The modern GAN baseline.
 
 Yiwen Huang, Aaron Gokaslan, Volodymyr Kuleshov, James Tompkin 2024, "The GAN is dead; long live the GAN! A Modern GAN
-Baseline", section 4 (config E): both players are stacks of residual blocks at 4, 8, ... image_size. A block is 1 by 1, 3 by
-3 in groups of 16 channels, 1 by 1, twice as wide inside, LeakyReLU of slope 0.2 between, and nothing normalises. Where
-the size changes, [1, 2, 1] filters and, if the width changes too, a 1 by 1. The generator starts from a learned 4 by 4
-basis that z scales, the discriminator ends with a depthwise 4 by 4. Weights start as He et al. 2015 say, those inside a
-block smaller by L^(-1/4) for L blocks, the last ones of a block at zero (Zhang et al. 2019, Fixup).
+Baseline", section 4 (config E). Both players are stacks of residual blocks at 4, 8, ... image_size. A block is a
+convolution of 1 by 1, one of 3 by 3 in groups of 16 channels and one of 1 by 1, twice as wide inside, with LeakyReLU
+of slope 0.2 between; nothing is normalised. Where the size changes there is the filter [1, 2, 1], and a 1 by 1 if the
+width changes too. The generator starts from a learned 4 by 4 basis that z scales, the discriminator ends with a
+depthwise 4 by 4. Weights start as in He et al. 2015, those inside a block smaller by L^(-1/4) for L blocks, the last
+of a block at zero (Zhang et al. 2019, Fixup).
 
-Trained with ``relativistic_gen``, ``relativistic_disc``, ``r1`` and ``r2`` of one coefficient, Adam with beta1 0; learning
-rate, gamma and beta2 follow half a cosine over a burn-in (appendix; see the config).
+Trained with ``relativistic_gen``, ``relativistic_disc``, and ``r1`` and ``r2`` of one coefficient, Adam with beta1 0;
+the learning rate, gamma and beta2 follow half a cosine over a burn-in (configs/gan/food101_r3gan.yaml).
 
-What differs here: labels as in the other nets, a row beside z and a projection beside the unconditional logit.
+What differs here: labels as in the other nets, a row beside z, and a projection added to the unconditional logit.
 """
 
 from typing import Any, ClassVar

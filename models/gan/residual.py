@@ -1,7 +1,6 @@
 """The residual generator and discriminator that SNGAN and SAGAN share.
 
-Miyato et al. 2018, appendix B.4, tables 4 to 6; Gulrajani et al. 2017, appendix F, for the blocks. Widths: W at the full
-size, doubled at every halving up to ``max_channels``.
+Miyato et al. 2018, appendix B.4, tables 4 to 6. Widths double at every halving of the size, up to ``max_channels``.
 """
 
 import math
