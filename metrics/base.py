@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -12,6 +12,8 @@ from metrics.features import FeatureSpec
 
 class Metric(ABC):
     """A figure of merit, of outcomes given one after the other. What an outcome holds is the metric's own."""
+
+    judges: ClassVar[str]  # what its outcomes are about, in words
 
     @abstractmethod
     def reset(self) -> None:
@@ -39,6 +41,8 @@ class SetMetric(Metric):
 
     ``features`` says which network the metric needs; None: whichever the metrics beside it use, see ``Judge``.
     """
+
+    judges = "sets of images"
 
     def __init__(self, features: FeatureSpec | None):
         self.features = features

@@ -49,7 +49,7 @@ class FeatureNetwork(Protocol):
 
 @dataclass(frozen=True)
 class ImageSet:
-    """A set of real images: its features are computed when they are first asked for, and then kept."""
+    """A set of images that stays: its features are computed when they are first asked for, and then kept."""
 
     content_key: str  # changes whenever an image of the set does
     count: int
@@ -107,8 +107,10 @@ def chunks(batches: Iterable[Tensor], size: int) -> Iterator[Tensor]:
         yield from images.split(size)
 
 
-def real_features(spec: FeatureSpec, network: FeatureNetwork, images: ImageSet, device: torch.device | str) -> Tensor:
-    """Return the features of real images, float32 [N, D]: from the cache, or computed and kept there.
+def set_features(
+    spec: FeatureSpec, network: FeatureNetwork, images: ImageSet, device: torch.device | str, what: str
+) -> Tensor:
+    """Return the features of a set of images, float32 [N, D]: from the cache, or computed and kept there.
 
     The key holds everything the features depend on, so whatever has changed, an old file is not found.
     Raises ``MetricError`` when the set gives another number of images than it says.
@@ -119,9 +121,9 @@ def real_features(spec: FeatureSpec, network: FeatureNetwork, images: ImageSet, 
     path = cache_dir() / "features" / f"{key}.npy"
     features = _read(path, (images.count, spec.dims))
     if features is None:
-        features = extract({spec: network}, images.batches(), device, images.count, "real")[spec]
+        features = extract({spec: network}, images.batches(), device, images.count, what)[spec]
         if len(features) != images.count:
-            raise MetricError(f"the real set should hold {images.count} images, but gave {len(features)}")
+            raise MetricError(f"the {what} set should hold {images.count} images, but gave {len(features)}")
         _write(path, features)
     return features
 
@@ -142,4 +144,4 @@ def _write(path: Path, features: Tensor) -> None:
         with whole_file(path, "wb") as file:
             np.save(file, features.numpy())
     except OSError as error:
-        logger.warning("features of the real images are not kept (%s): set MISE_CACHE to a folder with room", error)
+        logger.warning("features of images are not kept (%s): set MISE_CACHE to a folder with room", error)

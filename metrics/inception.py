@@ -113,8 +113,7 @@ def downloaded_weights(dims: int) -> Path:
     except (OSError, RuntimeError) as error:
         raise MetricError(
             f"FID needs the weights {FID_WEIGHTS_URL}, which cannot be fetched ({error}): put the file into "
-            f"{path.parent} by hand, or name one that reaches dims={dims} with metrics_args.fid.weights_path=FILE; "
-            f"train.val_metrics=[] does without metrics"
+            f"{path.parent} by hand, or name one that reaches dims={dims} with metrics_args.fid.weights_path=FILE"
         ) from error
     return path
 

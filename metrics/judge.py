@@ -7,8 +7,10 @@ import torch
 from torch import Tensor
 
 from metrics.base import SetMetric, SetOutcome
-from metrics.features import FeatureNetwork, FeatureSpec, ImageSet, extract, load_network, real_features
+from metrics.features import FeatureNetwork, FeatureSpec, ImageSet, extract, load_network, set_features
 from utils.errors import MetricError
+
+Features = dict[FeatureSpec, Tensor]  # what each network sees in a set, float32 [N, D]
 
 
 class Judge:
@@ -37,22 +39,39 @@ class Judge:
             if metric.features not in self.networks:
                 self.networks[metric.features] = load_network(metric.features, self.device)
 
-    def evaluate(self, real: ImageSet, fakes: Iterable[Tensor], allow_fewer: bool = False) -> dict[str, float]:
-        """Return every result by name, for generated images uint8 [N, C, H, W] that come batch by batch.
+    def evaluate(
+        self, real: ImageSet, fakes: Iterable[Tensor] | ImageSet, allow_fewer: bool = False
+    ) -> dict[str, float]:
+        """Return every result by name, for generated images uint8 [N, C, H, W] that come batch by batch, or as a set.
 
         The generated set must be as large as the real one, because the bias of FID depends on its size;
         ``allow_fewer`` lets it be smaller, for a cheap look during training. Raises ``MetricError`` otherwise.
         """
         self.prepare()
-        real_by_spec = {spec: real_features(spec, net, real, self.device) for spec, net in self.networks.items()}
-        counted = _Counted(fakes, real.count)
-        fake_by_spec = extract(self.networks, counted, self.device, real.count, "generated")
-        counted.check(allow_fewer)
-        self._judged = {"real_images": real.count, "fake_images": counted.count, "real_content": real.content_key}
+        real_features = self.features(real)
+        if isinstance(fakes, ImageSet):
+            count = fakes.count
+            check_count(count, real.count, allow_fewer)
+            fake_features = self.features(fakes, "generated")
+        else:
+            counted = _Counted(fakes, real.count)
+            fake_features = extract(self.networks, counted, self.device, real.count, "generated")
+            count = counted.count
+            check_count(count, real.count, allow_fewer)
+        self._judged = {"real_images": real.count, "fake_images": count, "real_content": real.content_key}
+        return self.compare(real_features, fake_features)
+
+    def features(self, images: ImageSet, what: str = "real") -> Features:
+        """Return what every network sees in a set, float32 [N, D]: from the cache, or computed and kept there."""
+        self.prepare()
+        return {spec: set_features(spec, net, images, self.device, what) for spec, net in self.networks.items()}
+
+    def compare(self, real: Features, fake: Features) -> dict[str, float]:
+        """Return every result by name for the features of two sets."""
         results: dict[str, float] = {}
         for metric in self.metrics.values():
             metric.reset()
-            metric.update(SetOutcome(real_by_spec[metric.features], fake_by_spec[metric.features]))
+            metric.update(SetOutcome(real[metric.features], fake[metric.features]))
             results |= metric.compute()
             metric.reset()
         return results
@@ -82,13 +101,12 @@ class _Counted:
     def __iter__(self):
         for images in self.batches:
             self.count += len(images)
-            if self.count > self.wanted:
-                self.check()
+            check_count(self.count, self.wanted, allow_fewer=True)
             yield images
 
-    def check(self, allow_fewer: bool = False) -> None:
-        if self.count > self.wanted or (self.count < self.wanted and not allow_fewer):
-            found = f"{self.count} or more" if self.count > self.wanted else str(self.count)
-            raise MetricError(
-                f"{found} generated images, {self.wanted} real: the sets must be equally large, generate {self.wanted}"
-            )
+
+def check_count(count: int, wanted: int, allow_fewer: bool = False) -> None:
+    """Raise ``MetricError`` when there are not as many generated images as real ones."""
+    if count > wanted or (count < wanted and not allow_fewer):
+        found = f"{count} or more" if count > wanted else str(count)
+        raise MetricError(f"{found} generated images, {wanted} real: the sets must be equally large, generate {wanted}")

@@ -5,7 +5,7 @@ A guided denoiser is a denoiser: samplers cannot tell.
 
 from abc import ABC, abstractmethod
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -17,11 +17,21 @@ from utils.schema import NonNegativeFloat
 
 
 class Guidance(nn.Module, ABC):
-    """A denoiser around a denoiser: same call, same range, same table."""
+    """A denoiser around a denoiser: same call, same range, same table.
 
-    def __init__(self, denoiser: nn.Module):
+    Guidance acts at the noise levels of ``interval`` only, both ends included (Kynkäänniemi et al. 2024, "Applying
+    Guidance in a Limited Interval"); outside, the second opinion is not asked for.
+    """
+
+    needs_null_class: ClassVar[bool] = False  # the model must have been trained with hidden labels
+
+    def __init__(self, denoiser: nn.Module, scale: float, interval: list[float] | None):
         super().__init__()
+        if interval is not None and not (len(interval) == 2 and interval[0] < interval[1]):
+            raise ConfigError(f"interval must be two noise levels, the lower first, not {interval}")
         self.denoiser = denoiser
+        self.scale = scale
+        self.interval = interval
         self.sigma_min: float = denoiser.sigma_min
         self.sigma_max: float = denoiser.sigma_max
 
@@ -33,23 +43,46 @@ class Guidance(nn.Module, ABC):
         """Return the guided D(x; sigma) [N, C, H, W]."""
         return self.predict(x, sigma, cond).denoised
 
-    @abstractmethod
     def predict(self, x: Tensor, sigma: Tensor, cond: Condition | None = None) -> Any:
         """Return the denoiser's prediction, guided."""
+        if self.interval is not None and not self.is_guided(sigma).any():
+            return self.denoiser.predict(x, sigma, cond)
+        better, weaker = self.opinions(x, sigma, cond)
+        scale = torch.where(self.is_guided(sigma), self.scale, 1.0).to(x.dtype).view(-1, 1, 1, 1)
+        return replace(
+            better,
+            denoised=torch.lerp(weaker.denoised, better.denoised, scale),
+            output=torch.lerp(weaker.output, better.output, scale),  # of a fixed x, D is linear in the output
+        )
 
     @abstractmethod
+    def opinions(self, x: Tensor, sigma: Tensor, cond: Condition | None) -> tuple[Any, Any]:
+        """Return the better prediction and the weaker one."""
+
+    @property
+    def cost(self) -> float:
+        """What the second opinion costs, in evaluations of the network."""
+        return 1.0
+
+    def is_guided(self, sigma: Tensor) -> Tensor:
+        """Return bool, of the shape of sigma: where guidance acts."""
+        low, high = self.interval or (0, float("inf"))
+        return (sigma >= low) & (sigma <= high)
+
     def evaluations(self, levels: Tensor) -> float:
         """Return how many network evaluations one call costs, on average over the levels stepped from."""
+        return 1 + self.cost * self.is_guided(levels[:-1].float()).double().mean().item()
 
 
 @guidance_registry.add_to_registry(name="cfg")
 class ClassifierFreeGuidance(Guidance):
     """D = D_null + scale (D_cond - D_null), where "null" asks for no class (Ho and Salimans 2022, equation 6).
 
-    ``scale`` 1 is no guidance (the paper's w is scale - 1). Guidance acts at the noise levels of ``interval`` only,
-    both ends included (Kynkäänniemi et al. 2024); outside, the null half is not computed. Raises ConfigError for a
+    ``scale`` 1 is no guidance (the paper's w is scale - 1). Both halves are one doubled batch. Raises ConfigError for a
     model without classes.
     """
+
+    needs_null_class = True
 
     def __init__(
         self,
@@ -58,42 +91,53 @@ class ClassifierFreeGuidance(Guidance):
         scale: NonNegativeFloat = 1.5,
         interval: list[NonNegativeFloat] | None = None,
     ):
-        super().__init__(denoiser)
+        super().__init__(denoiser, scale, interval)
         if num_classes == 0:
             raise ConfigError(
                 "guidance 'cfg' needs a model with classes: this one is unconditional, leave guidance out"
             )
-        if interval is not None and not (len(interval) == 2 and interval[0] < interval[1]):
-            raise ConfigError(f"interval must be two noise levels, the lower first, not {interval}")
         self.num_classes = num_classes
-        self.scale = scale
-        self.interval = interval
 
     def predict(self, x: Tensor, sigma: Tensor, cond: Condition | None = None) -> Any:
         if cond is None or cond.labels is None:
             raise ConfigError("guidance 'cfg' needs labels to guide to, and the condition has none")
-        guided = self.is_guided(sigma)
-        if self.interval is not None and not guided.any():
-            return self.denoiser.predict(x, sigma, cond)
-        both = self.denoiser.predict(torch.cat([x, x]), torch.cat([sigma, sigma]), self.with_null(cond))
-        with_class = map_tensors(both, lambda tensor: tensor[: len(x)])
-        null = map_tensors(both, lambda tensor: tensor[len(x) :])
-        scale = torch.where(guided, self.scale, 1.0).to(x.dtype).view(-1, 1, 1, 1)
-        return replace(
-            with_class,
-            denoised=torch.lerp(null.denoised, with_class.denoised, scale),
-            output=torch.lerp(null.output, with_class.output, scale),  # of a fixed x, D is linear in the output
-        )
+        return super().predict(x, sigma, cond)
 
-    def is_guided(self, sigma: Tensor) -> Tensor:
-        """Return bool, of the shape of sigma: where guidance acts."""
-        low, high = self.interval or (0, float("inf"))
-        return (sigma >= low) & (sigma <= high)
+    def opinions(self, x: Tensor, sigma: Tensor, cond: Condition | None) -> tuple[Any, Any]:
+        both = self.denoiser.predict(torch.cat([x, x]), torch.cat([sigma, sigma]), self.with_null(cond))
+        return map_tensors(both, lambda tensor: tensor[: len(x)]), map_tensors(both, lambda tensor: tensor[len(x) :])
 
     def with_null(self, cond: Condition) -> Condition:
         """Return the condition twice over, [2N]: as it is, and with the null class."""
         twice = map_tensors(cond, lambda tensor: torch.cat([tensor, tensor]))
         return replace(twice, labels=torch.cat([cond.labels, torch.full_like(cond.labels, self.num_classes)]))
 
-    def evaluations(self, levels: Tensor) -> float:
-        return 1 + self.is_guided(levels[:-1].float()).double().mean().item()
+
+@guidance_registry.add_to_registry(name="auto")
+class AutoGuidance(Guidance):
+    """D = D_weak + scale (D - D_weak), where a worse version of the model itself guides it.
+
+    Karras et al. 2024, "Guiding a Diffusion Model with a Bad Version of Itself", equation 3. ``guide`` is a denoiser of
+    the same kind, such as an early snapshot of the same run (``train.guide_path``); it sees the same condition.
+    """
+
+    def __init__(
+        self,
+        denoiser: nn.Module,
+        guide: nn.Module | None,
+        scale: NonNegativeFloat = 2.0,
+        interval: list[NonNegativeFloat] | None = None,
+    ):
+        super().__init__(denoiser, scale, interval)
+        if guide is None:
+            raise ConfigError("guidance 'auto' needs a weaker model to guide by: train.guide_path=CHECKPOINT")
+        self.guide = guide
+
+    def opinions(self, x: Tensor, sigma: Tensor, cond: Condition | None) -> tuple[Any, Any]:
+        return self.denoiser.predict(x, sigma, cond), self.guide.predict(x, sigma, cond)
+
+    @property
+    def cost(self) -> float:
+        """A smaller guide would cost less: by its parameters, as nobody has counted its operations here."""
+        own, theirs = (sum(weight.numel() for weight in net.parameters()) for net in (self.denoiser, self.guide))
+        return theirs / own

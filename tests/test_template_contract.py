@@ -177,4 +177,4 @@ def test_training_takes_exactly_its_steps_and_leaves_networks_in_train_mode(fami
     optimizers = [updater.optimizer for updater in trainer.updaters.values()]
     assert {int(state["step"]) for optimizer in optimizers for state in optimizer.state.values()} == {2}
     assert not trainer.average.training
-    assert SAMPLED[family] == trainer.sampled
+    assert SAMPLED[family] == trainer.averaged

@@ -56,7 +56,6 @@ class TrainSection:
     stop_after_minutes: PositiveFloat | None = None  # save and end cleanly before a notebook's limit
     keep_checkpoints: PositiveInt = 3  # the newest ones stay
     val_metrics: list[str] = field(default_factory=list)
-    val_num_images: PositiveInt = 202  # generated for each quick validation
     amp: Annotated[Literal["auto", "bf16", "fp16", "off"], Switch] = "auto"
     compile: Annotated[Literal["auto", "on", "off"], Switch] = "auto"
     accumulate: PositiveInt = 1
@@ -70,6 +69,10 @@ class InferenceSection:
     study: str = "sample"
     num_images: PositiveInt | None = None  # default: as many as the test set, with its class distribution
     classes: list[str] = field(default_factory=list)  # only these
+    split: Literal["test", "dev"] = "test"  # what images are judged by: choose settings on dev, report on test
+    seeds: PositiveInt = 1  # how often to sample and judge, with other noise: results are mean and spread
+    ema_width: PositiveFloat | None = None  # put together another average from the snapshots of train.ema=power
+    analyses: list[str] = field(default_factory=list)  # floor, memorisation, per_class, ...
     out_dir: str = ""  # default: inference/<checkpoint> in the run folder
 
 
@@ -108,6 +111,6 @@ MAY_CHANGE = {
             "wandb_artifacts", "use_tensorboard", "check"},
     "data": {"workers", "val_batch_size", "input_train_dir", "input_val_dir"},
     "train": {"steps", "log_step", "val_step", "checkpoint_step", "checkpoint_minutes", "stop_after_minutes",
-              "keep_checkpoints", "val_metrics", "val_num_images", "val_sampling_steps", "compile"},
-    "inference": {"study", "num_images", "classes", "out_dir"},
+              "keep_checkpoints", "val_metrics", "val_num_images", "val_sampling_steps", "compile", "guide_path"},
+    "inference": EVERYTHING,
 }  # fmt: skip

@@ -7,18 +7,31 @@ import torch
 from torch import Tensor
 
 from datasets.base import ImageDataset
+from evaluation.registry import analyses_registry
+from metrics.base import Metric
 from metrics.judge import Judge
 from metrics.registry import metrics_registry
 from training.config import CommonConfig
 from utils.config import without_nulls
+from utils.errors import ConfigError, MetricError
 from utils.schema import check_arguments
 
 
-def check_metrics(config: CommonConfig) -> None:
-    """Hold the names and arguments of metrics against the registry and the signatures."""
-    for name in [*config.train.val_metrics, *config.metrics_args]:
-        where = "train.val_metrics" if name in config.train.val_metrics else "metrics_args"
-        check_arguments(metrics_registry.find(name, where), config.metrics_args.get(name, {}), f"metrics_args.{name}")
+def check_metrics(config: CommonConfig, kind: type[Metric]) -> None:
+    """Hold the names and arguments of metrics against the registry and the signatures; a family takes one ``kind``."""
+    named = [(name, metrics_registry, "train.val_metrics") for name in config.train.val_metrics]
+    named += [(name, analyses_registry, "inference.analyses") for name in config.inference.analyses]
+    for name in config.metrics_args:
+        named.append((name, analyses_registry if name in analyses_registry else metrics_registry, "metrics_args"))
+    for name, registry, where in named:
+        check_arguments(registry.find(name, where), config.metrics_args.get(name, {}), f"metrics_args.{name}")
+    for name in config.train.val_metrics:
+        if not issubclass(metrics_registry[name], kind):
+            fit = ", ".join(other for other in metrics_registry if issubclass(metrics_registry[other], kind))
+            raise ConfigError(
+                f"train.val_metrics: '{name}' does not judge {kind.judges}, which is what a "
+                f"{config.exp.model_type} model gives; these do: {fit}"
+            )
 
 
 def build_judge(config: CommonConfig, device: torch.device) -> Judge | None:
@@ -31,7 +44,10 @@ def build_judge(config: CommonConfig, device: torch.device) -> Judge | None:
     arguments = {name: without_nulls(config.metrics_args.get(name, {})) for name in config.train.val_metrics}
     metrics = {name: metrics_registry[name](**arguments[name]) for name in arguments}
     judge = Judge(metrics, device)
-    judge.prepare()
+    try:
+        judge.prepare()
+    except MetricError as error:
+        raise MetricError(f"{error}; train.val_metrics=[] does without metrics") from error
     return judge
 
 

@@ -1,6 +1,7 @@
 """From the words of a command to the trainer they describe."""
 
 import datasets  # noqa: F401 - these fill the registries
+import evaluation  # noqa: F401
 import metrics  # noqa: F401
 import training.ema
 import training.levels

@@ -18,6 +18,8 @@ from training.checkpoints import (
     save_checkpoint,
 )
 from training.data import Facts
+from training.ema import averaged_copy
+from training.posthoc_ema import reconstruct, save_snapshot
 from training.run_folder import plain
 from utils import distributed
 from utils.cache import fingerprint
@@ -45,6 +47,7 @@ def state_of(trainer: BaseTrainer) -> State:
         "config": plain(trainer.config),
         "networks": {name: network.state_dict() for name, network in trainer.networks.items()},
         "ema": trainer.ema.module.state_dict(),
+        "ema_others": {name: average.state_dict() for name, average in trainer.ema.others().items()},
         "updaters": {name: updater.state_dict() for name, updater in trainer.updaters.items()},
         "window": trainer.window.state_dict(),
     }
@@ -60,6 +63,8 @@ def save(trainer: BaseTrainer) -> Path:
     state = state_of(trainer)
     path = trainer.run.checkpoints / checkpoint_name(trainer.step)
     if distributed.is_main():
+        for width, average in trainer.ema.snapshots().items():
+            save_snapshot(average, trainer.run.snapshots, trainer.step, trainer.images_seen, width)
         save_checkpoint(state, path)
         prune_checkpoints(trainer.run.checkpoints, trainer.config.train.keep_checkpoints)
     distributed.barrier()
@@ -102,6 +107,9 @@ def resume(trainer: BaseTrainer) -> None:
         elif state["training_files"] != files_key(trainer):
             raise DataError(f"the training images are not those that {path} has seen: restore them, or {NEW_RUN}")
         trainer.say(f"{trainer.run.path}: continuing at step {trainer.step}, from {path}")
+        before = state["config"]["train"]["steps"]
+        if before != train.steps:
+            trainer.say(f"train.steps was {before}, is {train.steps}: schedules go by the new length from here on")
     if not distributed.same_everywhere(trainer.step, trainer.device):
         raise ConfigError(f"processes found different checkpoints: {trainer.run.path} must lie on a disk they all see")
 
@@ -114,7 +122,9 @@ def restore(trainer: BaseTrainer, state: State, path: str | Path) -> None:
             f"{path} is of other classes or image sizes than {trainer.config.data.input_train_dir}: {NEW_RUN}"
         )
     load_networks(trainer, state, path)
-    load_into(trainer.ema.module, state["ema"], trainer.sampled, path)
+    load_into(trainer.ema.module, state["ema"], trainer.averaged, path)
+    for name, average in trainer.ema.others().items():
+        load_into(average, state["ema_others"][name], trainer.averaged, path)
     for name, updater in trainer.updaters.items():
         role = trainer.optimizer_roles[name]
         theirs, ours = state["config"]["train"][role], trainer.roles.name(role)
@@ -178,8 +188,20 @@ def open_for_inference(trainer: BaseTrainer) -> State:
     return {**state, "path": str(path)}
 
 
+def load_guide(trainer: BaseTrainer, path: str) -> nn.Module:
+    """Return a copy of the averaged network with the averaged weights of another checkpoint of the same model."""
+    state = load_checkpoint(path, "train.guide_path")
+    check_networks(trainer, state, path)
+    guide = averaged_copy(trainer.average)
+    load_into(guide, state["ema"], trainer.averaged, path)
+    return guide
+
+
 def load_average(trainer: BaseTrainer) -> nn.Module:
-    """Put the checkpoint's averaged weights into the network that images come from."""
-    network = trainer.networks[trainer.sampled]
-    load_into(network, trainer.checkpoint["ema"], trainer.sampled, trainer.checkpoint["path"])
+    """Put the checkpoint's averaged weights into the network that is averaged."""
+    network, state, width = trainer.networks[trainer.averaged], trainer.checkpoint, trainer.config.inference.ema_width
+    weights = state["ema"]
+    if width is not None:
+        weights = reconstruct(Path(state["path"]).parent.parent / "ema", state["images_seen"], width)
+    load_into(network, weights, trainer.averaged, state["path"])
     return network.eval().requires_grad_(False)

@@ -40,6 +40,7 @@ class RunFolder:
         self.path = Path(config.exp.exp_dir).expanduser() / run_name(config)
         self.checkpoints = self.path / "checkpoints"
         self.images = self.path / "images"
+        self.snapshots = self.path / "ema"  # averages of weights, if the EMA keeps any
         self.handle: int | None = None  # of the locked file
 
     def latest(self) -> Path | None:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from metrics.features import ImageSet
-from training.data import open_split
+from evaluation.tables import result_table
 from training.evaluation import build_judge, labels_like
+from training.judging import Judgement, Record, check_kind, open_reference
 from training.persistence import describe_file
 from training.registry import studies_registry
 from training.run_folder import environment, plain, write_whole
@@ -21,7 +21,9 @@ from utils.images import class_grid, image_grid, write_png
 
 if TYPE_CHECKING:
     from datasets.base import ImageDataset
+    from metrics.judge import Judge
     from training.trainers.base import BaseTrainer
+    from training.trainers.generative import GenerativeTrainer
 
 PER_CLASS = 20  # images of each class where there is no test set to follow
 
@@ -32,68 +34,82 @@ class Plan:
 
     labels: Tensor | None  # int64 [count]
     count: int
-    follows_test: bool  # as many as the test set, with its class distribution: what metrics need
+    follows_reference: bool  # as many as the test set, with its class distribution: what metrics need
 
 
 @studies_registry.add_to_registry(name="sample")
 class SampleStudy:
     """Writes PNGs into class folders, one labelled grid, and ``metrics.json`` with every number's origin."""
 
-    def run(self, trainer: BaseTrainer) -> None:
+    def run(self, trainer: GenerativeTrainer) -> None:
         """Make the images, then judge them. Raises :class:`MetricError` when they cannot be judged; they stay."""
-        test, missing = open_test_set(trainer)
-        plan, folder = make_plan(trainer, test), new_folder(trainer)
+        reference, judge, trouble = prepare_judgement(trainer)
+        plan, folder = make_plan(trainer, reference), new_folder(trainer)
         images = trainer.synthesize_images(plan.labels, plan.count, trainer.config.exp.seed)
-        names = trainer.facts.class_names
-        write_images(folder / "images", images, plan.labels, names)
-        grid = image_grid(images[:100]) if plan.labels is None else class_grid(images, plan.labels, names)
-        write_png(grid, folder / "grid.png")
+        write_everything(folder, images, plan.labels, trainer.facts.class_names)
         trainer.say(f"{plan.count} images and grid.png are in {folder}")
         record = {"results": {}, "origin": origin(trainer, plan)}
         write_record(folder, record)
-        if not trainer.config.train.val_metrics:
-            return
-        if test is None:
-            raise MetricError(f"the images are written, but there is nothing to judge them by: {missing}")
-        if not plan.follows_test:
-            return trainer.say(f"not judged: metrics need {len(test)} images with the classes of the test set")
-        record["results"], judged = judge_images(trainer, images, test)
-        record["origin"] |= judged
+        if trouble:
+            raise MetricError(f"the images are written, but they cannot be judged: {trouble}")
+        if judge and not plan.follows_reference:
+            trainer.say(f"not judged: metrics need {len(reference)} images with the classes of the test set")
+        elif judge:
+            self.judge(trainer, Judgement(judge, reference, images, plan.labels), record, folder)
+
+    def judge(self, trainer: GenerativeTrainer, judgement: Judgement, record: Record, folder: Path) -> None:
+        """Add results to the record, and then what the analyses find: the results stand when one of these fails."""
+        found = judgement.results(trainer)
+        record |= found | {"origin": record["origin"] | found["origin"]}
         write_record(folder, record)
-        for name, value in record["results"].items():
-            trainer.say(f"{name}: {value:.5g}")
+        findings = judgement.findings(trainer, folder / "photos")
+        record["analyses"] = {name: finding.record for name, finding in findings.items()}
+        write_record(folder, record)
+        trainer.say("\n".join([result_table(record), *(line for it in findings.values() for line in it.lines)]))
 
 
-def write_record(folder: Path, record: dict[str, Any]) -> None:
+def prepare_judgement(trainer: GenerativeTrainer) -> tuple[ImageDataset | None, Judge | None, str]:
+    """Open the reference and build the metrics before the long work, so that trouble is told at once.
+
+    Returns the trouble as well: images can be made without either, so it is no error yet.
+    """
+    reference, judge, trouble = None, None, ""
+    try:
+        reference = open_reference(trainer)
+        judge = build_judge(trainer.config, trainer.device)
+    except UserError as error:
+        trouble = str(error) if trainer.config.train.val_metrics else ""
+    if trouble:
+        trainer.say(f"only images will be made: {trouble}")
+    if reference is not None:
+        check_kind(trainer, reference)
+    return reference, judge, trouble
+
+
+def write_everything(folder: Path, images: Tensor, labels: Tensor | None, class_names: tuple[str, ...]) -> None:
+    """Write the PNGs and one grid of them."""
+    write_images(folder / "images", images, labels, class_names)
+    write_png(
+        image_grid(images[:100]) if labels is None else class_grid(images, labels, class_names), folder / "grid.png"
+    )
+
+
+def write_record(folder: Path, record: Record) -> None:
     """Write ``metrics.json``: once when the images are there, again with the numbers."""
     write_whole(folder / "metrics.json", json.dumps(record, indent=2) + "\n")
 
 
-def open_test_set(trainer: BaseTrainer) -> tuple[ImageDataset | None, str]:
-    """Open the test split; without it images can still be made, so its absence is a reason, not an error."""
-    try:
-        test = open_split(trainer.roles, "val")
-    except UserError as error:
-        return None, str(error)
-    facts = trainer.facts
-    if test.image_shape != (facts.image_channels, facts.image_size, facts.image_size):
-        raise ConfigError(f"the checkpoint makes images of {facts.image_size} pixels: set data.image_size to it")
-    if facts.conditional and tuple(test.class_names) != facts.class_names:
-        raise ConfigError(f"the test folder's {len(test.class_names)} classes are not those of the checkpoint")
-    return test, ""
-
-
-def make_plan(trainer: BaseTrainer, test: ImageDataset | None) -> Plan:
+def make_plan(trainer: BaseTrainer, reference: ImageDataset | None) -> Plan:
     """Choose labels: those of ``inference.classes``, or as the test set has them, or as many of each class."""
     settings, facts = trainer.config.inference, trainer.facts
     if settings.classes:
-        return Plan(*spread(class_numbers(settings.classes, facts), settings.num_images or 0), follows_test=False)
-    if settings.num_images is None and test is not None:
-        labels = labels_like(test) if facts.conditional else None
-        return Plan(labels, len(test), follows_test=True)
+        return Plan(*spread(class_numbers(settings.classes, facts), settings.num_images or 0), follows_reference=False)
+    if settings.num_images is None and reference is not None:
+        labels = labels_like(reference) if facts.conditional else None
+        return Plan(labels, len(reference), follows_reference=True)
     if not facts.conditional:
-        return Plan(None, settings.num_images or 100, follows_test=False)
-    return Plan(*spread(list(range(facts.num_classes)), settings.num_images or 0), follows_test=False)
+        return Plan(None, settings.num_images or 100, follows_reference=False)
+    return Plan(*spread(list(range(facts.num_classes)), settings.num_images or 0), follows_reference=False)
 
 
 def class_numbers(names: list[str], facts: Any) -> list[int]:
@@ -142,12 +158,6 @@ def write_images(folder: Path, images: Tensor, labels: Tensor | None, class_name
         write_png(image, place / f"{index:05d}.png")
 
 
-def judge_images(trainer: BaseTrainer, images: Tensor, test: ImageDataset) -> tuple[dict[str, float], dict[str, Any]]:
-    """Return the results, and what the judge knows of their origin."""
-    judge = build_judge(trainer.config, trainer.device)
-    return judge.evaluate(ImageSet.of(test), [images]), judge.provenance()
-
-
 def origin(trainer: BaseTrainer, plan: Plan) -> dict[str, Any]:
     """Say where the images come from: enough to make them again."""
     checkpoint, config = trainer.checkpoint, trainer.config
@@ -155,14 +165,18 @@ def origin(trainer: BaseTrainer, plan: Plan) -> dict[str, Any]:
         "checkpoint": describe_file(checkpoint["path"]),
         "step": checkpoint["step"],
         "training_images_seen": checkpoint["images_seen"],
-        "weights": {"ema": checkpoint["config"]["train"]["ema"], **checkpoint["config"]["ema_args"]},
+        "weights": {
+            "ema": checkpoint["config"]["train"]["ema"],
+            **checkpoint["config"]["ema_args"],
+            "width": config.inference.ema_width,
+        },
         "initial_weights": checkpoint.get("initial_weights"),  # random, or another file of this project
         "foreign_weights": False,  # no weights but this project's own can be loaded
         "images": plan.count,
         "seed": config.exp.seed,
         "precision": str(trainer.precision),
         "file_format": "from memory, 8 bits a channel",
-        "split": "test" if plan.follows_test else None,
+        "split": config.inference.split if plan.follows_reference else None,
         **trainer.describe_sampling(),
         "environment": environment(),
         "config": plain(config),

@@ -1,5 +1,6 @@
-"""The quick look during training: a grid with fixed noise, and cheap numbers that carry their own names."""
+"""What is looked at during training, with the averaged weights: a family says what by the kind of its validation."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 import torch
@@ -15,18 +16,21 @@ from utils.images import class_grid, image_grid
 ROWS, COLUMNS = 8, 8
 
 
-class QuickValidation:
-    """Judges a few images against the dev set, or the test set where none is held out.
-
-    This is not the protocol of the results, and the names of its numbers say so: ``val_quick202_fid768`` is the
-    distance of 202 images. ``synthesize(labels, count)`` makes images, uint8 [count, C, H, W].
-    """
+class Validation(ABC):
+    """A look at the averaged weights. Only the first process looks."""
 
     SHARE = 0.1  # of the wall time, at most
 
-    def __init__(self, facts: Facts, judge: Judge | None, real: ImageDataset | None, num_images: int):
-        self.facts, self.judge, self.real, self.num_images = facts, judge, real, num_images
+    def __init__(self):
         self.warned = False
+
+    @abstractmethod
+    def pictures(self) -> dict[str, Tensor]:
+        """Return pictures by name, uint8 [C, H, W] each."""
+
+    @abstractmethod
+    def figures(self) -> dict[str, float]:
+        """Return numbers by name, which begins with ``val_``."""
 
     def warn(self, share: float, say: Callable[[str], None]) -> None:
         """Say once when validation has taken more than its share of the wall time."""
@@ -34,19 +38,41 @@ class QuickValidation:
             say(f"validation has taken {share:.0%} of the time so far: raise train.val_step to save some")
             self.warned = True
 
-    def grid(self, synthesize: Callable[[Tensor | None, int], Tensor]) -> Tensor:
+
+class QuickValidation(Validation):
+    """A grid with fixed noise, and a few images judged against the dev set, or the test set where none is held out.
+
+    This is not the protocol of the results, and the names of its numbers say so: ``val_quick202_fid768`` is the
+    distance of 202 images. ``synthesize(labels, count)`` makes images, uint8 [count, C, H, W].
+    """
+
+    def __init__(
+        self,
+        synthesize: Callable[[Tensor | None, int], Tensor],
+        facts: Facts,
+        judge: Judge | None,
+        real: ImageDataset | None,
+        num_images: int,
+    ):
+        super().__init__()
+        self.synthesize, self.facts, self.judge, self.real, self.num_images = synthesize, facts, judge, real, num_images
+
+    def pictures(self) -> dict[str, Tensor]:
+        return {"samples": self.grid()}
+
+    def grid(self) -> Tensor:
         """Make 64 images, 8 of each of 8 classes, evenly chosen and named; uint8 [C, H, W]."""
         if not self.facts.num_classes:
-            return image_grid(synthesize(None, ROWS * COLUMNS), columns=COLUMNS)
+            return image_grid(self.synthesize(None, ROWS * COLUMNS), columns=COLUMNS)
         classes = torch.linspace(0, self.facts.num_classes - 1, min(ROWS, self.facts.num_classes)).round().long()
         labels = classes.repeat_interleave(COLUMNS)
-        return class_grid(synthesize(labels, len(labels)), labels, self.facts.class_names)
+        return class_grid(self.synthesize(labels, len(labels)), labels, self.facts.class_names)
 
-    def metrics(self, synthesize: Callable[[Tensor | None, int], Tensor]) -> dict[str, float]:
+    def figures(self) -> dict[str, float]:
         """Return the metrics of a few images by name; nothing where no metric is asked for."""
         if self.judge is None or self.real is None:
             return {}
         count = min(self.num_images, len(self.real))
         labels = labels_like(self.real, count) if self.facts.conditional else None
-        results = self.judge.evaluate(ImageSet.of(self.real), [synthesize(labels, count)], allow_fewer=True)
+        results = self.judge.evaluate(ImageSet.of(self.real), [self.synthesize(labels, count)], allow_fewer=True)
         return {f"val_quick{count}_{name}": value for name, value in results.items()}

@@ -30,6 +30,22 @@ def whole_file(path: Path, mode: str = "w") -> Iterator[IO]:
         sync_folder(path.parent)
 
 
+@contextmanager
+def whole_path(path: Path) -> Iterator[Path]:
+    """Give a temporary path to write to, for libraries that open files themselves; then as :func:`whole_file`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{TEMPORARY}{uuid4().hex}{path.suffix}")
+    try:
+        yield temporary
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    with suppress(OSError):
+        sync_folder(path.parent)
+
+
 def sync_folder(folder: Path) -> None:
     """Make a rename survive a power cut."""
     handle = os.open(folder, os.O_RDONLY)

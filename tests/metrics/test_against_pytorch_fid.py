@@ -13,8 +13,10 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from benchmarks.planted_failures import blurred
 from metrics.features import ImageSet
 from metrics.fid import FID
+from metrics.inception import InceptionFeatures
 from metrics.judge import Judge
 
 pytestmark = pytest.mark.skipif(
@@ -81,11 +83,42 @@ def padded_home(torch_home, tmp_path_factory) -> Path:
     return home
 
 
+def samples(count: int) -> Tensor:
+    """Read PNGs that a model made, evenly spread over ``$SAMPLES_DIR``."""
+    if "SAMPLES_DIR" not in os.environ:
+        pytest.skip("set SAMPLES_DIR to a folder of samples that inference.py wrote")
+    files = sorted(Path(os.environ["SAMPLES_DIR"]).rglob("*.png"))
+    picked = [files[i] for i in np.linspace(0, len(files) - 1, count).round().astype(int)]
+    return torch.from_numpy(np.stack([np.asarray(Image.open(path)) for path in picked])).permute(0, 3, 1, 2)
+
+
+def by_torch_fidelity(real: Tensor, fake: Tensor, **arguments) -> float:
+    """Give torch-fidelity the same features and let it do the rest."""
+    from torch_fidelity import metric_fid
+
+    network = InceptionFeatures(**arguments).eval()
+    with torch.no_grad():
+        features = [torch.cat([network(part) for part in images.split(50)]) for images in (real, fake)]
+    statistics = map(metric_fid.fid_features_to_statistics, features)
+    return metric_fid.fid_statistics_to_metric(*statistics, verbose=False)["frechet_inception_distance"]
+
+
+FAKES = {
+    "training photos": lambda count: photos("train", count),
+    "training photos blurred": lambda count: blurred(photos("train", count)),
+    "samples of a model": samples,
+}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("dims, count", [(64, 80), (768, 100)])
-def test_with_true_weights_on_photos(dims, count, padded_home, tmp_path):
-    real, fake = save(photos("test", count), tmp_path / "real"), save(photos("train", count), tmp_path / "fake")
+@pytest.mark.parametrize("dims, count", [(64, 80), (768, 202)])
+@pytest.mark.parametrize("kind", FAKES)
+def test_with_true_weights(kind, dims, count, padded_home, tmp_path):
+    real, fake = save(photos("test", count), tmp_path / "real"), save(FAKES[kind](count), tmp_path / "fake")
+    weights = os.environ["FID_WEIGHTS"]
     theirs = printed_by_pytorch_fid(padded_home, tmp_path / "real", tmp_path / "fake", dims)
-    ours = judged(real, fake, dims=dims, weights_path=os.environ["FID_WEIGHTS"])
-    print(f"dims {dims}: ours {ours:.7f}, pytorch-fid {theirs:.7f}")
+    fidelity = by_torch_fidelity(real, fake, dims=dims, weights_path=weights)
+    ours = judged(real, fake, dims=dims, weights_path=weights)
+    print(f"{kind}, dims {dims}: ours {ours:.7f}, pytorch-fid {theirs:.7f}, torch-fidelity {fidelity:.7f}")
     assert ours == pytest.approx(theirs, abs=1e-3)
+    assert ours == pytest.approx(fidelity, abs=1e-3)

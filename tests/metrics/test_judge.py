@@ -82,7 +82,7 @@ def test_the_result_is_the_distance_of_the_features_however_the_images_come(real
 def test_metrics_share_one_network_and_one_pass(reals):
     two = judge(FID(), KID())
     found = two.evaluate(reals.set(), images(20, seed=2).split(5))
-    assert list(found) == ["fid_colours", "kid_colours", "kid_colours_std"]
+    assert list(found) == ["fid_colours", "kid_colours", "kid_colours_std", "kid_colours_se"]
     assert [network.seen for network in two.networks.values()] == [40]
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from metrics.base import SetOutcome
-from metrics.kid import KID
+from metrics.kid import KID, standard_error, unbiased_mmd
 from utils.errors import MetricError
 
 
@@ -61,3 +61,32 @@ def test_dims_or_weights_make_it_independent_of_the_metric_beside_it():
     assert KID().features is None
     assert KID(dims=768).features.dims == 768
     assert (KID(weights_path="w.pth").features.dims, KID(weights_path="w.pth").features.weights_path) == (2048, "w.pth")
+
+
+def test_the_standard_error_is_the_spread_of_the_estimate_over_fresh_samples():
+    """400 pairs of fresh samples: their estimates' standard deviation, known to 1 / sqrt(800) = 3.5 %."""
+    estimates, errors = [], []
+    for seed in range(400):
+        x, y = features(60, seed=2 * seed), features(40, seed=2 * seed + 1) + 0.5
+        found = kid(x, y, subset_size=40, subsets=1)
+        estimates.append(unbiased_mmd(x, y))
+        errors.append(found["kid5_se"])
+    assert np.mean(errors) == pytest.approx(np.std(estimates, ddof=1), rel=0.12)
+
+
+def test_leaving_one_out_is_what_leaving_one_out_gives():
+    x, y = features(6, seed=1).double(), features(5, seed=2).double() + 0.5
+
+    def estimate(x: torch.Tensor, y: torch.Tensor) -> float:
+        within = [np.mean([kernel(s[i], s[j]) for i in range(len(s)) for j in range(len(s)) if i != j]) for s in (x, y)]
+        return within[0] + within[1] - 2 * np.mean([kernel(a, b) for a in x for b in y])
+
+    without_x = [estimate(torch.cat([x[:i], x[i + 1 :]]), y) for i in range(6)]
+    without_y = [estimate(x, torch.cat([y[:i], y[i + 1 :]])) for i in range(5)]
+    variance = sum((len(t) - 1) * np.var(t) for t in (without_x, without_y))  # (n - 1) / n times the sum of squares
+    assert standard_error(x, y) == pytest.approx(variance**0.5, rel=1e-9)
+    assert unbiased_mmd(x, y) == pytest.approx(estimate(x, y), rel=1e-9)
+
+
+def test_two_images_have_no_standard_error():
+    assert kid(features(2, seed=1), features(9, seed=2)).keys() == {"kid5", "kid5_std"}

@@ -1,12 +1,14 @@
 """Classifier-free guidance: its formula, its interval, its cost, its errors."""
 
+from copy import deepcopy
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 import sampling  # noqa: F401  fills the registries
 from models.diffusion.denoisers import DDPMDenoiser, EDMDenoiser
-from sampling.guidance import ClassifierFreeGuidance
+from sampling.guidance import AutoGuidance, ClassifierFreeGuidance
 from sampling.levels import KarrasLevels, RespacedLevels
 from sampling.registry import samplers_registry
 from utils.batch import Condition
@@ -135,3 +137,31 @@ def test_guidance_without_labels_is_an_error(cond, denoiser, question):
 def test_an_interval_that_is_none_is_an_error(interval, denoiser):
     with pytest.raises(ConfigError, match="interval must be two noise levels, the lower first"):
         ClassifierFreeGuidance(denoiser, NUM_CLASSES, interval=interval)
+
+
+def weaker_than(denoiser: EDMDenoiser) -> EDMDenoiser:
+    guide = deepcopy(denoiser)
+    for parameter in guide.parameters():
+        parameter.mul_(0.9)
+    return guide
+
+
+def test_autoguidance_goes_from_the_weak_model_past_the_better_one(denoiser):
+    guide = weaker_than(denoiser)
+    x, sigma, cond = torch.randn(4, 3, 8, 8), torch.tensor([0.1, 0.5, 2.0, 9.0]), Condition(labels=torch.arange(4))
+    weak, better = guide(x, sigma, cond), denoiser(x, sigma, cond)
+    guided = AutoGuidance(denoiser, guide, scale=2.5, interval=[0.3, 5.0])(x, sigma, cond)
+    torch.testing.assert_close(guided[1:3], (weak + 2.5 * (better - weak))[1:3])
+    torch.testing.assert_close(guided[[0, 3]], better[[0, 3]])  # outside of the interval
+
+
+def test_a_guide_that_is_the_model_itself_changes_nothing_and_costs_as_much(denoiser):
+    x, sigma, cond = torch.randn(4, 3, 8, 8), torch.ones(4), Condition(labels=torch.arange(4))
+    guided = AutoGuidance(denoiser, deepcopy(denoiser), scale=3.0)
+    torch.testing.assert_close(guided(x, sigma, cond), denoiser(x, sigma, cond))
+    assert guided.evaluations(torch.tensor([2.0, 1.0, 0.0])) == 2
+
+
+def test_autoguidance_without_a_guide_says_how_to_name_one(denoiser):
+    with pytest.raises(ConfigError, match=r"train\.guide_path=CHECKPOINT"):
+        AutoGuidance(denoiser, guide=None)

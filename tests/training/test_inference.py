@@ -2,12 +2,15 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from torchvision.io import read_image
 
 import inference
 import train
+from metrics.registry import features_registry
+from tests.evaluation.conftest import Colours
 from tests.runs import FAMILIES, words, write_config
 
 
@@ -95,3 +98,81 @@ def test_a_checkpoint_of_another_family_is_refused(trained, tmp_path, capsys):
     with pytest.raises(SystemExit) as stop:
         inference.main(words(configs["diffusion"], folder, f"train.checkpoint_path={file}"))
     assert stop.value.code == 2 and "gan checkpoint" in capsys.readouterr().err
+
+
+@pytest.fixture
+def colours(monkeypatch):
+    """Features that need no weights: mean colours."""
+    monkeypatch.setitem(features_registry.classes, "inception", Colours)
+
+
+def record_of(out) -> dict:
+    return json.loads((out / "metrics.json").read_text())
+
+
+METRICS = ["train.val_metrics=[fid]", "metrics_args.fid.dims=64"]
+
+
+def test_several_seeds_give_mean_and_spread(trained, tmp_path, colours):
+    infer(trained, "gan", tmp_path / "a", *METRICS, "inference.seeds=3", "exp.seed=5")
+    infer(trained, "gan", tmp_path / "b", *METRICS, "exp.seed=6")
+    record, second = record_of(tmp_path / "a"), record_of(tmp_path / "b")
+    values = record["values"]["fid64"]
+    assert len(set(values)) == 3
+    assert record["results"]["fid64"] == pytest.approx(np.mean(values))
+    assert record["std"]["fid64"] == pytest.approx(np.std(values, ddof=1))
+    assert record["origin"]["sampling_seeds"] == [5, 6, 7]
+    assert values[1] == pytest.approx(second["results"]["fid64"])  # seed 6 alone gives the same
+    assert "std" not in second  # one seed has no spread
+
+
+def test_settings_are_chosen_on_dev_and_the_record_says_so(trained, tmp_path, colours, capsys):
+    infer(trained, "gan", tmp_path / "dev", *METRICS, "inference.split=dev", "data.dev_per_class=2")
+    assert record_of(tmp_path / "dev")["origin"]["split"] == "dev"
+    assert record_of(tmp_path / "dev")["origin"]["real_images"] == 20
+    with pytest.raises(SystemExit):
+        infer(trained, "gan", tmp_path / "no", *METRICS, "inference.split=dev")
+    assert "no dev set is held out" in capsys.readouterr().err
+
+
+def test_a_look_at_the_test_split_is_counted(trained, colours):
+    folder, configs = trained
+    counts = []
+    for _ in range(2):
+        inference.main(words(configs["gan"], folder, "train.checkpoint_path=latest", *METRICS))
+    for study in sorted((folder / "gan" / "inference").iterdir()):
+        counts.append(record_of(study)["origin"]["earlier_evaluations"])
+    assert counts == [0, 1]
+
+
+def test_the_floor_stands_beside_the_value(trained, tmp_path, colours, capsys):
+    arguments = ["inference.analyses=[floor,memorisation,per_class]", "metrics_args.floor.draws=2"]
+    infer(trained, "gan", tmp_path / "out", *METRICS, *arguments, "dataset_args.num_images=90")
+    record, told = record_of(tmp_path / "out"), capsys.readouterr().out
+    excess = record["results"]["fid64"] - record["analyses"]["floor"]["results"]["fid64"]["mean"]
+    assert f"{excess:.4g}" in told and "excess" in told
+    assert (tmp_path / "out" / "photos" / "nearest_training_images.png").exists()
+    assert set(record["analyses"]) == {"floor", "memorisation", "per_class"}
+
+
+def test_an_unknown_analysis_is_one_line(trained, tmp_path, capsys):
+    with pytest.raises(SystemExit) as stop:
+        infer(trained, "gan", tmp_path / "out", "inference.analyses=[flor]")
+    assert stop.value.code == 2 and "Did you mean 'floor'?" in capsys.readouterr().err
+
+
+def test_an_early_checkpoint_of_the_run_guides_the_last(trained, tmp_path):
+    folder, _ = trained
+    early = folder / "diffusion" / "checkpoints" / "step_00000003.pt"
+    guided = ["train.guidance=auto", f"train.guide_path={early}", "inference.num_images=3"]
+    with_guide = infer(trained, "diffusion", tmp_path / "a", *guided)
+    alone = infer(trained, "diffusion", tmp_path / "b", "inference.num_images=3")
+    assert any(a.read_bytes() != b.read_bytes() for a, b in zip(with_guide, alone))
+    assert record_of(tmp_path / "a")["origin"]["evaluations_per_image"] == 14  # twice the 7 of Heun in 4 steps
+
+
+def test_a_guide_that_is_not_there_is_one_line(trained, tmp_path, capsys):
+    with pytest.raises(SystemExit) as stop:
+        infer(trained, "diffusion", tmp_path / "a", "train.guidance=auto", "train.guide_path=nowhere.pt")
+    error = capsys.readouterr().err
+    assert stop.value.code == 2 and "train.guide_path: there is no checkpoint nowhere.pt" in error

@@ -30,6 +30,19 @@ def test_a_run_that_crashed_and_went_on_ends_in_the_same_bits(family, crash_at, 
     assert [line.split(",")[0] for line in logs[0].splitlines()] == [f'{{"step": {step}' for step in (2, 4, 6, 7)]
 
 
+def test_every_average_goes_on_too(tmp_path):
+    """The power EMA has several, and a snapshot of each at every checkpoint."""
+    config = write_config(tmp_path, "diffusion", {**FRAGILE["diffusion"], "train.ema": "power", "ema_args": {}})
+    run(config, tmp_path / "unbroken")
+    with pytest.raises(Crash):
+        run(config, tmp_path / "broken", crash_at=5)
+    run(config, tmp_path / "broken")
+    assert_same(final_state(tmp_path / "unbroken", "diffusion"), final_state(tmp_path / "broken", "diffusion"))
+    files = [sorted((tmp_path / name / "diffusion" / "ema").iterdir()) for name in ("unbroken", "broken")]
+    assert len(files[0]) == 6
+    assert [path.read_bytes() for path in files[0]] == [path.read_bytes() for path in files[1]]
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_resumed_run_really_starts_from_the_checkpoint(family, tmp_path, capsys):
     """The number of steps taken says so: a run that had silently started again would also end in the same bits."""
@@ -53,10 +66,12 @@ def test_the_same_command_after_the_end_says_finished_and_changes_nothing(tmp_pa
     assert (tmp_path / "diffusion" / "metrics.jsonl").read_text() == metrics
 
 
-def test_more_steps_continue_a_finished_run(tmp_path):
+def test_more_steps_continue_a_finished_run(tmp_path, capsys):
     config = write_config(tmp_path, "gan")
     train.main(words(config, tmp_path))
+    capsys.readouterr()
     train.main(words(config, tmp_path, "train.steps=9"))
+    assert "train.steps was 7, is 9: schedules go by the new length from here on" in capsys.readouterr().out
     assert (tmp_path / "gan" / "checkpoints" / "step_00000009.pt").exists()
 
 

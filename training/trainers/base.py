@@ -7,43 +7,44 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from datasets.augmentations import augmentations_registry
 from datasets.loaders import Share
+from metrics.base import Metric
 from training import persistence
 from training.clock import Clock
 from training.compiling import compile_in_place
 from training.config import CommonConfig, check_counts
-from training.data import Facts, open_held_out, open_training_data
-from training.evaluation import build_judge, check_metrics, pieces
+from training.data import Facts, open_training_data
+from training.evaluation import check_metrics
 from training.loggers import open_loggers
 from training.precision import choose_precision
-from training.registry import studies_registry
 from training.roles import Role, Roles
 from training.run_folder import RunFolder
 from training.stepping import BatchFeed, MicroBatch
 from training.updater import Updater, freeze, placed, trainable
-from training.validation import QuickValidation
+from training.validation import Validation
 from training.window import LossWindow, check_finite
 from utils import distributed
-from utils.images import to_uint8
+from utils.class_registry import ClassRegistry
 from utils.seeding import derive_seed
 
 
 class BaseTrainer(ABC):
     """Trains networks by a config, or studies a checkpoint of them.
 
-    A family says which networks there are, what a step does and how images are made. Nothing here asks which family
-    it is.
+    A family says which networks there are, what a step does, and what is looked at in validation and in a study.
+    Nothing here asks which family it is.
     """
 
     schema: ClassVar[type[CommonConfig]]  # the config that this trainer reads
     role_table: ClassVar[Mapping[str, Role]]
     network_roles: ClassVar[tuple[str, ...]]  # the roles that make the networks: a checkpoint fits only the same
     optimizer_roles: ClassVar[Mapping[str, str]]  # network: the role of its optimizer
-    sampled: ClassVar[str]  # the network that images come from: its weights are averaged
+    averaged: ClassVar[str]  # the network that is of use after training: validation and studies see its average
     batches_per_step: int = 1  # a property where the config says
+    metric_kind: ClassVar[type[Metric]]  # what train.val_metrics may name
+    studies: ClassVar[ClassRegistry]  # what inference.study may name
     say = staticmethod(distributed.say)
     penalised: ClassVar[frozenset[str]] = (
         frozenset()
@@ -65,8 +66,8 @@ class BaseTrainer(ABC):
         """Take one optimizer step for each player; return the unweighted losses by name, left on the device."""
 
     @abstractmethod
-    def generate(self, labels: Tensor | None, indices: range, seed: int, quick: bool) -> Tensor:
-        """Make images number ``indices`` of ``seed`` for ``labels`` [N], float [N, C, H, W]; ``quick``: fewer steps."""
+    def build_validation(self) -> Validation:
+        """Return what looks at ``self.average`` during training."""
 
     @abstractmethod
     def example_passes(self, batch_size: int) -> dict[str, Callable[[], Any]]:
@@ -74,13 +75,6 @@ class BaseTrainer(ABC):
 
     def prepare_training(self) -> None:  # noqa: B027 - most families need nothing more
         """Build what else a family trains with: losses, noise levels."""
-
-    def prepare_sampling(self) -> None:  # noqa: B027
-        """Build what else a family samples with, around ``self.average``."""
-
-    @abstractmethod
-    def describe_sampling(self) -> dict[str, Any]:
-        """Say how images are made: what stands beside a reported number."""
 
     def module_in_training(self, name: str) -> nn.Module:
         """Return what the learning player calls: the network itself unless a family wraps it."""
@@ -95,10 +89,10 @@ class BaseTrainer(ABC):
         """Check all that can be checked before any data is opened. Raises :class:`ConfigError`."""
         config = self.config
         self.roles.check()
-        check_metrics(config)
+        check_metrics(config, self.metric_kind)
         for name in config.data.augmentations:
             augmentations_registry.find(name, "data.augmentations")
-        studies_registry.find(config.inference.study, "inference.study")
+        self.studies.find(config.inference.study, "inference.study")
         self.run = RunFolder(config)
         self.device = distributed.choose_device(config.exp.device)
         self.precision = choose_precision(config.train.amp, self.device)
@@ -110,21 +104,18 @@ class BaseTrainer(ABC):
         persistence.check_start(self)
         with distributed.main_first():
             self.data = open_training_data(self.roles, self.say)
-        judge = build_judge(self.config, self.device) if distributed.is_main() else None
         self.share = Share(self.config.data.train_batch_size, distributed.rank(), distributed.world_size())
         self.make_networks(self.data.facts)
         persistence.initialise(self)
         freeze(self.networks, self.config.train.freeze)
-        self.ema = self.roles.build("ema", network=self.networks[self.sampled])
+        self.ema = self.roles.build("ema", network=self.networks[self.averaged])
         self.average = self.ema.module
         for line in compile_in_place(self.modules_to_compile(), self.config.train.compile, self.device):
             self.say(line)
         self.updaters = {name: self.build_updater(name) for name in self.networks}
         self.window = LossWindow()
         self.prepare_training()
-        self.prepare_sampling()
-        real = open_held_out(self.roles, self.data) if judge else None
-        self.validation = QuickValidation(self.data.facts, judge, real, self.config.train.val_num_images)
+        self.validation = self.build_validation()
 
     def make_networks(self, facts: Facts) -> None:
         """Build the networks, with initial weights that are a function of the seed alone."""
@@ -195,11 +186,12 @@ class BaseTrainer(ABC):
         self.loggers.scalars(self.step, values, self.clock.lap())
 
     def validate(self) -> None:
-        """Log a grid with fixed noise and a quick judgement; the networks in training are not touched."""
+        """Log what the family's validation sees; the networks in training are not touched."""
         if distributed.is_main():
             with self.clock.aside("validation"):
-                self.loggers.image(self.step, "samples", self.validation.grid(self.quick_images))
-                self.loggers.scalars(self.step, self.validation.metrics(self.quick_images))
+                for name, picture in self.validation.pictures().items():
+                    self.loggers.image(self.step, name, picture)
+                self.loggers.scalars(self.step, self.validation.figures())
             self.validation.warn(self.clock.share("validation"), self.say)
         distributed.barrier()
 
@@ -218,24 +210,6 @@ class BaseTrainer(ABC):
         if self.clock.signal is not None:
             raise SystemExit(128 + self.clock.signal)
 
-    # ---- Images.
-
-    def quick_images(self, labels: Tensor | None, count: int) -> Tensor:
-        return self.synthesize_images(labels, count, self.config.exp.seed, quick=True)
-
-    def synthesize_images(self, labels: Tensor | None, count: int, seed: int, quick: bool = False) -> Tensor:
-        """Make images 0 .. count - 1 of ``seed`` with the averaged weights; uint8 [count, C, H, W] on the CPU.
-
-        An image depends on its number, its label and the seed, not on the batch it is made in.
-        """
-        made = []
-        batches = list(pieces(count, self.config.data.val_batch_size))
-        for indices in tqdm(batches, desc="sampling", unit="batch", leave=False, disable=True if quick else None):
-            some = None if labels is None else labels[indices.start : indices.stop].to(self.device)
-            with torch.no_grad(), self.precision.autocast():
-                made.append(to_uint8(self.generate(some, indices, seed, quick)).cpu())
-        return torch.cat(made)
-
     # ---- Studying a checkpoint.
 
     def setup_inference(self) -> None:
@@ -244,8 +218,7 @@ class BaseTrainer(ABC):
         self.checkpoint = persistence.open_for_inference(self)
         self.make_networks(Facts(**self.checkpoint["facts"]))
         self.average = persistence.load_average(self)
-        self.prepare_sampling()
 
     def inference(self) -> None:
         """Run ``inference.study`` on the checkpoint."""
-        studies_registry[self.config.inference.study]().run(self)
+        self.studies[self.config.inference.study]().run(self)

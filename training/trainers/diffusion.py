@@ -12,7 +12,8 @@ import sampling  # noqa: F401
 from models.diffusion.denoisers import Prediction
 from models.registry import denoisers_registry, diffusion_models_registry
 from sampling.registry import guidance_registry, samplers_registry, sampling_levels_registry
-from training.config import Arguments, Coefficients, CommonConfig, TrainSection
+from training import persistence
+from training.config import Arguments, Coefficients, CommonConfig
 from training.data import OFFERED
 from training.losses.builder import WeightedLosses, check_losses, check_no_stray_arguments
 from training.losses.diffusion import DiffusionOutcome
@@ -20,7 +21,7 @@ from training.losses.registry import losses_registry
 from training.registry import levels_registry
 from training.roles import COMMON_ROLES, OPTIMIZER, Role
 from training.stepping import MicroBatch
-from training.trainers.base import BaseTrainer
+from training.trainers.generative import GenerativeTrainer, GenerativeTrainSection
 from training.trainers.registry import diffusion_trainers_registry
 from training.window import mean_terms
 from utils.batch import Condition
@@ -30,7 +31,7 @@ from utils.seeding import ImageRng
 
 
 @section
-class DiffusionTrainSection(TrainSection):
+class DiffusionTrainSection(GenerativeTrainSection):
     model: str = "base_diffusion"
     denoiser: str = "ddpm"
     levels: str = "table"  # noise levels in training
@@ -38,6 +39,7 @@ class DiffusionTrainSection(TrainSection):
     sampler: str = "ddim"
     sampling_levels: str = "respaced"
     guidance: str | None = None
+    guide_path: str | None = None  # autoguidance: a weaker checkpoint of the same model, an early one of the run
     label_dropout: Fraction = 0.0  # how often a label is hidden, so that guidance has a null class to lean on
     val_sampling_steps: PositiveInt = 10  # steps of a quick validation
 
@@ -67,11 +69,11 @@ class Predict(nn.Module):
 
 
 @diffusion_trainers_registry.add_to_registry(name="base_diffusion_trainer")
-class BaseDiffusionTrainer(BaseTrainer):
+class BaseDiffusionTrainer(GenerativeTrainer):
     """Adds noise to images, asks the denoiser, and compares its answer with what it should be."""
 
     schema = DiffusionConfig
-    sampled = "denoiser"
+    averaged = "denoiser"
     network_roles = ("model", "denoiser")
     optimizer_roles = {"denoiser": "optimizer"}
     role_table = {
@@ -83,15 +85,16 @@ class BaseDiffusionTrainer(BaseTrainer):
         "optimizer": OPTIMIZER,
         "sampler": Role(samplers_registry),
         "sampling_levels": Role(sampling_levels_registry),
-        "guidance": Role(guidance_registry, ("denoiser", "num_classes")),
+        "guidance": Role(guidance_registry, ("denoiser", "num_classes", "guide")),
     }
 
     def check_config(self) -> None:
         super().check_config()
         check_losses(losses_registry, self.config.losses_coef, self.config.losses_args, "losses_coef")
         check_no_stray_arguments(self.config.losses_args, self.config.losses_coef)
-        if self.config.train.guidance == "cfg" and self.config.train.label_dropout == 0:
-            raise ConfigError("train.guidance=cfg needs a null class: train with train.label_dropout=0.1")
+        train = self.config.train
+        if train.guidance and self.roles.cls("guidance").needs_null_class and train.label_dropout == 0:
+            raise ConfigError(f"train.guidance={train.guidance} needs a null class: train with train.label_dropout=0.1")
 
     def build_networks(self) -> dict[str, nn.Module]:
         backbone = self.roles.build("model", **self.facts.offered())
@@ -168,7 +171,15 @@ class BaseDiffusionTrainer(BaseTrainer):
         self.quick_levels = self.roles.cls("sampling_levels")(**quick).levels(self.average)
         self.guided = self.average
         if self.config.train.guidance:
-            self.guided = self.roles.build("guidance", denoiser=self.average, num_classes=self.facts.num_classes)
+            offered = {"num_classes": self.facts.num_classes, "guide": self.open_guide()}
+            self.guided = self.roles.build("guidance", denoiser=self.average, **offered)
+
+    def open_guide(self) -> nn.Module | None:
+        """Return the averaged network of ``train.guide_path``, which must be of this config's model."""
+        path = self.config.train.guide_path
+        if path is None:
+            return None
+        return persistence.load_guide(self, path)
 
     def generate(self, labels: Tensor | None, indices: range, seed: int, quick: bool) -> Tensor:
         rng = ImageRng(seed, indices)
@@ -182,6 +193,8 @@ class BaseDiffusionTrainer(BaseTrainer):
         per_call = self.guided.evaluations(self.sampling_levels) if self.config.train.guidance else 1
         roles = ("sampler", "sampling_levels", "guidance")
         described = {role: {"name": self.roles.name(role), **self.roles.arguments(role)} for role in roles}
+        if self.config.train.guide_path:
+            described["guide"] = persistence.describe_file(self.config.train.guide_path)
         return {**described, "steps": steps, "evaluations_per_image": self.sampler.evaluations(steps) * per_call}
 
     def example_passes(self, batch_size: int) -> dict[str, Callable[[], Any]]:

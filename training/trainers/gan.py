@@ -11,7 +11,7 @@ from torch import Tensor, nn
 import models  # noqa: F401 - fills the registries
 import training.disc_augment  # noqa: F401
 from models.registry import discs_registry, gens_registry
-from training.config import Arguments, Coefficients, CommonConfig, TrainSection
+from training.config import Arguments, Coefficients, CommonConfig
 from training.data import OFFERED
 from training.losses.builder import WeightedLosses, check_losses, check_no_stray_arguments
 from training.losses.gan import GanOutcome
@@ -20,7 +20,7 @@ from training.precision import check_fits
 from training.registry import disc_augments_registry
 from training.roles import COMMON_ROLES, OPTIMIZER, Role
 from training.stepping import MicroBatch
-from training.trainers.base import BaseTrainer
+from training.trainers.generative import GenerativeTrainer, GenerativeTrainSection
 from training.trainers.registry import gan_trainers_registry
 from training.updater import trainable
 from training.window import mean_terms
@@ -31,7 +31,7 @@ from utils.seeding import ImageRng
 
 
 @section
-class GanTrainSection(TrainSection):
+class GanTrainSection(GenerativeTrainSection):
     generator: str = "base_gen"
     discriminator: str = "base_disc"
     gen_optimizer: str = "adam"
@@ -64,7 +64,7 @@ def watching(network: nn.Module) -> Iterator[nn.Module]:
 
 
 @gan_trainers_registry.add_to_registry(name="base_gan_trainer")
-class BaseGANTrainer(BaseTrainer):
+class BaseGANTrainer(GenerativeTrainer):
     """Each step the discriminator learns to tell real from generated, then the generator to pass as real.
 
     Both see the labels of the same real images; each move draws its own latents. With ``train.disc_steps`` of k the
@@ -73,7 +73,7 @@ class BaseGANTrainer(BaseTrainer):
     """
 
     schema = GanConfig
-    sampled = "generator"
+    averaged = "generator"
     network_roles = ("generator", "discriminator")
     penalised = frozenset({"discriminator"})
     optimizer_roles = {"generator": "gen_optimizer", "discriminator": "disc_optimizer"}

@@ -1,0 +1,50 @@
+"""Compares two folders of images: generated ones with real ones.
+
+    python3 evaluate.py real=DIR fake=DIR [metrics=[fid,kid,prdc]] [train=DIR] [key=value ...]
+    python3 evaluate.py table=[FILE,FILE,...]
+
+metrics     fid, kid, prdc (precision, recall, density, coverage), and with train=DIR also
+            floor        what training photos get in place of generated ones: the best there is
+            memorisation how near the generated images are to training images
+            per_class    which classes look best and worst
+metrics_args.fid.dims=768 metrics_args.fid.weights_path=FILE    another layer, a file of weights (see the README)
+protocol    lossless: the files as they are; jpeg: both sides saved again as JPEG, as some public results were
+split=test  what the real folder is called in the record: choose settings on dev, report on test
+out=FILE    writes the record as JSON, with the whole origin; without it the record is printed after the table
+pictures=DIR    where analyses put pictures; they show photos of the dataset, keep them out of repositories
+table       prints the records of several evaluations side by side, if their numbers can be compared
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from evaluation.compare import Settings, compare_folders, read_record
+from evaluation.tables import comparison_table, result_table
+from utils.command import command
+from utils.config import parse_overrides
+from utils.files import whole_file
+from utils.schema import bind
+
+
+@command
+def main() -> None:
+    if len(sys.argv) == 1:
+        print(__doc__)
+        return
+    settings = bind(Settings, parse_overrides(sys.argv[1:]))
+    if settings.table:
+        print(comparison_table({path: read_record(path) for path in settings.table}))
+        return
+    record, lines = compare_folders(settings)
+    print("\n".join([result_table(record), *lines]))
+    written = json.dumps(record, indent=2)
+    if not settings.out:
+        print(written)
+        return
+    with whole_file(Path(settings.out).expanduser()) as file:
+        file.write(written + "\n")
+
+
+if __name__ == "__main__":
+    main()

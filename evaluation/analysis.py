@@ -1,0 +1,58 @@
+"""What an analysis is: a longer look at a generated set than one number, with a picture perhaps."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from datasets.base import ImageDataset
+from metrics.features import ImageSet
+from metrics.judge import Judge
+from utils.errors import MetricError
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What there is to look at. ``train`` is without the photos that the reference shows."""
+
+    real: ImageDataset  # the reference
+    judge: Judge
+    fake: ImageDataset | None = None
+    train: ImageDataset | None = None
+    pictures: Path | None = None  # where pictures go: they may show the dataset's photos, so never into a repository
+
+    def features(self, images: ImageDataset, what: str = "real") -> Tensor:
+        """Return what the judge's first network sees in a set, float32 [N, D]."""
+        return next(iter(self.judge.features(ImageSet.of(images), what).values()))
+
+    def training_images(self, analysis: str) -> ImageDataset:
+        """Return the training set. Raises ``MetricError`` with the fix where there is none."""
+        if self.train is None:
+            raise MetricError(
+                f"{analysis} needs the training images: name their folder (train=DIR; in a config data.input_train_dir)"
+            )
+        return self.train
+
+    def generated_images(self, analysis: str) -> ImageDataset:
+        """Return the generated set. Raises ``MetricError`` with the fix where there is none."""
+        if self.fake is None:
+            raise MetricError(f"{analysis} needs generated images: name their folder (fake=DIR)")
+        return self.fake
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What an analysis found: JSON values for the record, and lines for a person."""
+
+    record: dict[str, Any]
+    lines: list[str] = field(default_factory=list)
+
+
+class Analysis(ABC):
+    """A member takes its settings in its constructor and finds something out about a :class:`Subject`."""
+
+    @abstractmethod
+    def run(self, subject: Subject) -> Finding:
+        """Look. Raises ``MetricError`` when something it needs is missing."""

@@ -1,0 +1,141 @@
+"""Two folders compared: what ``evaluate.py`` does."""
+
+import json
+from collections import Counter
+from dataclasses import field
+from pathlib import Path
+from typing import Any, Literal
+
+import datasets  # noqa: F401 - fills the registries
+import metrics  # noqa: F401
+from datasets.base import ImageDataset
+from datasets.leaks import check_no_overlap
+from datasets.splits import drop_leaks
+from evaluation.analysis import Finding, Subject
+from evaluation.folders import SavedAsJpeg, check_comparable, counts_by_class, open_folder
+from evaluation.registry import analyses_registry
+from metrics.features import ImageSet
+from metrics.judge import Judge
+from metrics.registry import metrics_registry
+from utils.config import without_nulls
+from utils.distributed import choose_device
+from utils.errors import ConfigError, MetricError, did_you_mean
+from utils.schema import check_arguments, section
+
+Record = dict[str, Any]
+
+
+@section
+class Settings:
+    """What the command takes."""
+
+    real: str = ""
+    fake: str = ""
+    train: str = ""
+    metrics: list[str] = field(default_factory=lambda: ["fid", "kid", "prdc"])
+    metrics_args: dict[str, dict[str, Any]] = field(default_factory=dict)
+    split: str = "test"  # what the reference is called in the record
+    protocol: Literal["lossless", "jpeg"] = "lossless"
+    device: str = "auto"
+    out: str = ""
+    pictures: str = ""
+    table: list[str] = field(default_factory=list)
+
+
+def compare_folders(settings: Settings) -> tuple[Record, list[str]]:
+    """Return the record of an evaluation, and lines for a person. Refuses what cannot be compared."""
+    judge, analyses = build(settings)
+    judge.prepare()
+    opened = {name: open_side(settings, name) for name in ("real", "fake", "train") if getattr(settings, name)}
+    if "real" not in opened:
+        raise ConfigError("real=DIR is missing: name the folder of real images to compare with")
+    real, fake = opened["real"], opened.get("fake")
+    train = without_copies(settings, opened["train"], real) if "train" in opened else None
+    record: Record = {"results": {}, "analyses": {}, "origin": origin(settings, real, fake)}
+    if fake is not None:
+        check_comparable(real, fake)
+        record["results"] = judge.evaluate(ImageSet.of(real), ImageSet.of(fake))
+    elif not analyses:
+        raise ConfigError("fake=DIR is missing: name the folder of generated images")
+    subject = Subject(real, judge, fake, train, pictures_folder(settings))
+    findings = {name: analysis.run(subject) for name, analysis in analyses.items()}
+    return complete(record, judge, real, findings)
+
+
+def complete(
+    record: Record, judge: Judge, real: ImageDataset, findings: dict[str, Finding]
+) -> tuple[Record, list[str]]:
+    """Add what the analyses found and what the judge knows of the origin; return the record and lines for a person."""
+    record["analyses"] = {name: finding.record for name, finding in findings.items()}
+    record["origin"] |= {"real_images": len(real), "real_content": ImageSet.of(real).content_key, **judge.provenance()}
+    return record, [line for finding in findings.values() for line in finding.lines]
+
+
+def build(settings: Settings) -> tuple[Judge, dict[str, Any]]:
+    """Build the metrics and analyses that ``metrics`` names, each with its arguments."""
+    for name in [*settings.metrics, *settings.metrics_args]:
+        where = f"metrics_args.{name}"
+        check_arguments(metric_or_analysis(name), settings.metrics_args.get(name, {}), where)
+    arguments = {name: without_nulls(settings.metrics_args.get(name, {})) for name in settings.metrics}
+    wanted = [name for name in settings.metrics if name in metrics_registry] or ["fid", "kid", "prdc"]
+    built = {name: metrics_registry[name](**without_nulls(settings.metrics_args.get(name, {}))) for name in wanted}
+    analyses = {name: analyses_registry[name](**arguments[name]) for name in arguments if name in analyses_registry}
+    return Judge(built, choose_device(settings.device)), analyses
+
+
+def metric_or_analysis(name: str) -> type:
+    """Return the class of this name. Raises :class:`ConfigError` when neither registry has it."""
+    for registry in (metrics_registry, analyses_registry):
+        if name in registry:
+            return registry[name]
+    raise ConfigError(f"metrics: no '{name}'.{did_you_mean(name, [*metrics_registry, *analyses_registry])}")
+
+
+def open_side(settings: Settings, key: str) -> ImageDataset:
+    """Open ``real``, ``fake`` or ``train`` in the protocol's file format."""
+    folder = open_folder(getattr(settings, key), key)
+    return SavedAsJpeg(folder) if settings.protocol == "jpeg" else folder
+
+
+def without_copies(settings: Settings, train: ImageDataset, real: ImageDataset) -> ImageDataset:
+    """Return the training images less those that show a photo of the reference."""
+    check_no_overlap(settings.train, settings.real)
+    return drop_leaks(train, real)[0]
+
+
+def pictures_folder(settings: Settings) -> Path | None:
+    if not settings.pictures:
+        return None
+    folder = Path(settings.pictures).expanduser()
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def origin(settings: Settings, real: ImageDataset, fake: ImageDataset | None) -> Record:
+    """Say what was compared: enough to do it again."""
+    jpeg = settings.protocol == "jpeg"
+    sides = {"real": real} | ({} if fake is None else {"fake": fake})
+    return {
+        "split": settings.split,
+        "file_format": f"both sides saved again as JPEG {SavedAsJpeg.QUALITY}" if jpeg else "as the files are",
+        "image_size": real.image_shape[-1],
+        "files": {side: dict(Counter(suffix(file) for file in images.files)) for side, images in sides.items()},
+        "counts_by_class": {side: counts_by_class(images) for side, images in sides.items()},
+        "fake_content": None if fake is None else fake.content_key,
+        "settings": {key: value for key, value in vars(settings).items() if key not in ("out", "table", "pictures")},
+    }
+
+
+def suffix(file: str) -> str:
+    return Path(file).suffix.lower()
+
+
+def read_record(path: str) -> Record:
+    """Read a record that an evaluation or ``inference.py`` wrote. Raises ``MetricError`` when it is none."""
+    try:
+        record = json.loads(Path(path).expanduser().read_text())
+    except (OSError, ValueError) as error:
+        raise MetricError(f"{path} cannot be read as a record ({error}): name a metrics.json") from error
+    if not isinstance(record, dict) or not record.get("results") or "origin" not in record:
+        raise MetricError(f"{path} holds no results: evaluate first, then make a table of it")
+    return record

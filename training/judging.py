@@ -1,0 +1,116 @@
+"""Judging a checkpoint by the full protocol: against which images, over how many seeds, with which analyses."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from evaluation.analysis import Finding, Subject
+from evaluation.floor import Spread, spreads
+from evaluation.folders import InMemory
+from evaluation.registry import analyses_registry
+from metrics.features import ImageSet
+from metrics.judge import Judge
+from training.data import open_split, open_training_data
+from utils.cache import fingerprint
+from utils.config import without_nulls
+from utils.errors import ConfigError, UserError
+
+if TYPE_CHECKING:
+    from datasets.base import ImageDataset
+    from training.trainers.base import BaseTrainer
+    from training.trainers.generative import GenerativeTrainer
+
+Record = dict[str, Any]  # what metrics.json holds
+
+
+def open_reference(trainer: BaseTrainer) -> ImageDataset:
+    """Open what ``inference.split`` names: the test split for a result, the dev set to choose settings on.
+
+    Raises a :class:`UserError` when it is not there.
+    """
+    if trainer.config.inference.split == "test":
+        return open_split(trainer.roles, "val")
+    dev = open_training_data(trainer.roles, trainer.say).dev
+    if dev is None:
+        raise ConfigError("inference.split=dev: no dev set is held out, data.dev_per_class is 0")
+    return dev
+
+
+def check_kind(trainer: BaseTrainer, reference: ImageDataset) -> None:
+    """Raise :class:`ConfigError` when the reference's images or classes are not of the checkpoint's kind."""
+    facts = trainer.facts
+    if reference.image_shape != (facts.image_channels, facts.image_size, facts.image_size):
+        raise ConfigError(f"the checkpoint makes images of {facts.image_size} pixels: set data.image_size to it")
+    if facts.conditional and tuple(reference.class_names) != facts.class_names:
+        raise ConfigError(f"the test folder's {len(reference.class_names)} classes are not those of the checkpoint")
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A checkpoint's images beside the reference."""
+
+    judge: Judge
+    reference: ImageDataset
+    images: Tensor  # uint8 [N, C, H, W], of the first seed
+    labels: Tensor | None  # int64 [N]
+
+    def results(self, trainer: GenerativeTrainer) -> Record:
+        """Return results, over sampling seeds where several are asked for, and their origin."""
+        config = trainer.config
+        seeds = list(range(config.exp.seed, config.exp.seed + config.inference.seeds))
+        found = self.over_seeds(trainer, seeds)
+        record: Record = {"results": {name: it.mean for name, it in found.items()}}
+        if len(seeds) > 1:
+            record["std"] = {name: it.std for name, it in found.items()}
+            record["values"] = {name: list(it.values) for name, it in found.items()}
+        origin = {"sampling_seeds": seeds, "earlier_evaluations": earlier_evaluations(trainer, config.inference.split)}
+        content = {"real_content": ImageSet.of(self.reference).content_key}
+        return {**record, "origin": origin | self.judge.provenance() | content}
+
+    def over_seeds(self, trainer: GenerativeTrainer, seeds: list[int]) -> dict[str, Spread]:
+        """Return every result over the seeds: the same weights, other noise."""
+        real, results = ImageSet.of(self.reference), []
+        for number, seed in enumerate(seeds):
+            again = trainer.synthesize_images(self.labels, len(self.images), seed) if number else self.images
+            results.append(self.judge.evaluate(real, [again]))
+        return spreads(results)
+
+    def findings(self, trainer: GenerativeTrainer, folder: Path) -> dict[str, Finding]:
+        """Run ``inference.analyses``; pictures, which may show photos of the data, go to ``folder``.
+
+        Raises ``MetricError`` when one misses something.
+        """
+        config = trainer.config
+        if not config.inference.analyses:
+            return {}
+        folder.mkdir()
+        key = fingerprint(self.images.numpy().tobytes())
+        generated = InMemory(self.images, self.labels, trainer.facts.class_names, key)
+        subject = Subject(self.reference, self.judge, generated, training_images(trainer), folder)
+        chosen = {name: without_nulls(config.metrics_args.get(name, {})) for name in config.inference.analyses}
+        return {name: analyses_registry[name](**arguments).run(subject) for name, arguments in chosen.items()}
+
+
+def training_images(trainer: BaseTrainer) -> ImageDataset | None:
+    """Return the training images, less the test's and the dev set's; None without them: only some analyses need any."""
+    try:
+        return open_training_data(trainer.roles, trainer.say).train
+    except UserError:
+        return None
+
+
+def earlier_evaluations(trainer: BaseTrainer, split: str) -> int:
+    """Count how often models of this run were judged on ``split`` before: the test split is for the result alone."""
+    earlier = 0
+    for path in (trainer.run.path / "inference").glob("*/metrics.json"):
+        try:
+            record = json.loads(path.read_text())
+        except (OSError, ValueError):
+            continue
+        earlier += bool(record.get("results")) and record.get("origin", {}).get("split") == split
+    return earlier

@@ -1,0 +1,72 @@
+"""What families that make images share: how images are made, looked at in training, and judged as a set."""
+
+from abc import abstractmethod
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from metrics.base import SetMetric
+from training.config import TrainSection
+from training.data import open_held_out
+from training.evaluation import build_judge, pieces
+from training.registry import studies_registry
+from training.trainers.base import BaseTrainer
+from training.validation import QuickValidation
+from utils import distributed
+from utils.images import to_uint8
+from utils.schema import PositiveInt, section
+
+
+@section
+class GenerativeTrainSection(TrainSection):
+    val_num_images: PositiveInt = 202  # generated for each quick validation
+
+
+class GenerativeTrainer(BaseTrainer):
+    """Trains networks of which one, with averaged weights, makes images."""
+
+    metric_kind = SetMetric
+    studies = studies_registry
+
+    # ---- What a family says.
+
+    @abstractmethod
+    def generate(self, labels: Tensor | None, indices: range, seed: int, quick: bool) -> Tensor:
+        """Make images number ``indices`` of ``seed`` for ``labels`` [N], float [N, C, H, W]; ``quick``: fewer steps."""
+
+    @abstractmethod
+    def describe_sampling(self) -> dict[str, Any]:
+        """Say how images are made: what stands beside a reported number."""
+
+    def prepare_sampling(self) -> None:
+        """Build what else a family samples with, around ``self.average``."""
+
+    # ---- What the loop and the studies ask.
+
+    def build_validation(self) -> QuickValidation:
+        self.prepare_sampling()
+        judge = build_judge(self.config, self.device) if distributed.is_main() else None
+        real = open_held_out(self.roles, self.data) if judge else None
+        return QuickValidation(self.quick_images, self.data.facts, judge, real, self.config.train.val_num_images)
+
+    def setup_inference(self) -> None:
+        super().setup_inference()
+        self.prepare_sampling()
+
+    def quick_images(self, labels: Tensor | None, count: int) -> Tensor:
+        return self.synthesize_images(labels, count, self.config.exp.seed, quick=True)
+
+    def synthesize_images(self, labels: Tensor | None, count: int, seed: int, quick: bool = False) -> Tensor:
+        """Make images 0 .. count - 1 of ``seed`` with the averaged weights; uint8 [count, C, H, W] on the CPU.
+
+        An image depends on its number, its label and the seed, not on the batch it is made in.
+        """
+        made = []
+        batches = list(pieces(count, self.config.data.val_batch_size))
+        for indices in tqdm(batches, desc="sampling", unit="batch", leave=False, disable=True if quick else None):
+            some = None if labels is None else labels[indices.start : indices.stop].to(self.device)
+            with torch.no_grad(), self.precision.autocast():
+                made.append(to_uint8(self.generate(some, indices, seed, quick)).cpu())
+        return torch.cat(made)
