@@ -1,3 +1,3 @@
-"""How good the generated images are. Importing the modules fills the registries."""
+"""How good generated images or predictions are. Importing the modules fills the registries."""
 
-from metrics import fid, inception, kid, prdc  # noqa: F401
+from metrics import classification, fid, inception, kid, prdc  # noqa: F401

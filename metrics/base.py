@@ -68,6 +68,27 @@ class SetMetric(Metric):
         return stem + spec.suffix
 
 
+@dataclass(frozen=True)
+class PredictionOutcome:
+    """What a classifier says about some images, and what they show."""
+
+    logits: Tensor  # float [N, K]
+    labels: Tensor  # int64 [N]
+
+
+class PredictionMetric(Metric):
+    """A metric that holds predictions against labels."""
+
+    judges = "predictions"
+
+    def __init__(self):
+        self.reset()
+
+    @abstractmethod
+    def update(self, outcome: PredictionOutcome) -> None:
+        """Take in some predictions."""
+
+
 def _checked(features: Tensor) -> Tensor:
     if features.ndim != 2 or features.dtype != torch.float32:
         raise ValueError(f"features are float32 [N, D], not {features.dtype} {tuple(features.shape)}")

@@ -1,6 +1,19 @@
 """Networks by name. Importing this package fills the registries of :mod:`models.registry`."""
 
+from models.classifiers import export, noisy, resnet
 from models.diffusion import base_diffusion, denoisers, unet
 from models.gan import base, dcgan, r3gan, sagan, sngan
 
-__all__ = ["base", "base_diffusion", "dcgan", "denoisers", "r3gan", "sagan", "sngan", "unet"]
+__all__ = [
+    "base",
+    "base_diffusion",
+    "dcgan",
+    "denoisers",
+    "export",
+    "noisy",
+    "r3gan",
+    "resnet",
+    "sagan",
+    "sngan",
+    "unet",
+]

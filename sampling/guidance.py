@@ -1,4 +1,4 @@
-"""Guidance: two opinions of what the clean image is, and a step beyond the better one.
+"""Guidance: two opinions of what the clean image is, and a step from the weaker one to the better one or beyond.
 
 A guided denoiser is a denoiser: samplers cannot tell.
 """
@@ -24,6 +24,7 @@ class Guidance(nn.Module, ABC):
     """
 
     needs_null_class: ClassVar[bool] = False  # the model must have been trained with hidden labels
+    off: ClassVar[float] = 1.0  # the scale that is no guidance
 
     def __init__(self, denoiser: nn.Module, scale: float, interval: list[float] | None):
         super().__init__()
@@ -48,7 +49,7 @@ class Guidance(nn.Module, ABC):
         if self.interval is not None and not self.is_guided(sigma).any():
             return self.denoiser.predict(x, sigma, cond)
         better, weaker = self.opinions(x, sigma, cond)
-        scale = torch.where(self.is_guided(sigma), self.scale, 1.0).to(x.dtype).view(-1, 1, 1, 1)
+        scale = torch.where(self.is_guided(sigma), self.scale, self.off).to(x.dtype).view(-1, 1, 1, 1)
         return replace(
             better,
             denoised=torch.lerp(weaker.denoised, better.denoised, scale),
@@ -138,6 +139,58 @@ class AutoGuidance(Guidance):
 
     @property
     def cost(self) -> float:
-        """A smaller guide would cost less: by its parameters, as nobody has counted its operations here."""
-        own, theirs = (sum(weight.numel() for weight in net.parameters()) for net in (self.denoiser, self.guide))
-        return theirs / own
+        """A smaller guide costs less."""
+        return relative_size(self.guide, self.denoiser)
+
+
+def relative_size(network: nn.Module, other: nn.Module) -> float:
+    """Compare costs by the parameters, as nobody has counted the operations here."""
+    own, theirs = (sum(weight.numel() for weight in net.parameters()) for net in (other, network))
+    return theirs / own
+
+
+@guidance_registry.add_to_registry(name="classifier")
+class ClassifierGuidance(Guidance):
+    """D + scale sigma^2 grad_x log p(label | x; sigma): the score moves towards pictures that a classifier recognises.
+
+    Dhariwal and Nichol 2021, section 4.2 and Algorithm 2; the score there is (D - x) / sigma^2 here.
+    ``classifier(x, sigma [N])`` gives logits [N, K] for noisy images (``train.guide_path``). The denoiser is asked for
+    the label as well, as in the paper's best models. A prediction's ``output`` stays what the network answered.
+    """
+
+    off = 0.0
+
+    def __init__(
+        self,
+        denoiser: nn.Module,
+        classifier: nn.Module | None,
+        scale: NonNegativeFloat = 1.0,
+        interval: list[NonNegativeFloat] | None = None,
+    ):
+        super().__init__(denoiser, scale, interval)
+        if classifier is None:
+            raise ConfigError("guidance 'classifier' needs one, trained with train.levels: train.guide_path=FILE")
+        self.classifier = classifier
+
+    def opinions(self, x: Tensor, sigma: Tensor, cond: Condition | None) -> tuple[Any, Any]:
+        if cond is None or cond.labels is None:
+            raise ConfigError("guidance 'classifier' needs labels to guide to: this model is unconditional")
+        weaker = self.denoiser.predict(x, sigma, cond)
+        step = sigma.view(-1, 1, 1, 1) ** 2 * self.slope(x, sigma, cond.labels)
+        return replace(weaker, denoised=weaker.denoised + step), weaker
+
+    def slope(self, x: Tensor, sigma: Tensor, labels: Tensor) -> Tensor:
+        """Return grad_x log p(label | x; sigma) [N, C, H, W], whether or not the sampler keeps gradients.
+
+        Autocast ends here: a gradient over all pixels is small enough to vanish in fp16.
+        """
+        with torch.enable_grad(), torch.autocast(x.device.type, enabled=False):
+            x = x.detach().requires_grad_(True)
+            log_p = self.classifier(x, sigma).log_softmax(dim=1).gather(1, labels[:, None])
+            (gradient,) = torch.autograd.grad(log_p.sum(), x)
+        return gradient
+
+    @property
+    def cost(self) -> float:
+        """Of a pass forward and one back to the picture, each about as long."""
+        return 2 * relative_size(self.classifier, self.denoiser)

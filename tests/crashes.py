@@ -8,7 +8,8 @@ import train
 from tests.runs import words
 from training.losses.diffusion import MSE
 from training.losses.gan import RelativisticGen, SoftplusGen
-from training.losses.registry import gen_losses_registry, losses_registry
+from training.losses.registry import gen_losses_registry, losses_registry, supervised_losses_registry
+from training.losses.supervised import CrossEntropy
 
 
 class Crash(RuntimeError):
@@ -40,6 +41,11 @@ class FragileSoftplus(Fragile, SoftplusGen):
 
 @gen_losses_registry.add_to_registry(name="fragile_relativistic")
 class FragileRelativistic(Fragile, RelativisticGen):
+    pass
+
+
+@supervised_losses_registry.add_to_registry(name="fragile_cross_entropy")
+class FragileCrossEntropy(Fragile, CrossEntropy):
     pass
 
 

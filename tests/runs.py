@@ -63,7 +63,23 @@ GAN = {
     "disc_losses": {"softplus_disc": 1.0, "r1": 1.0},
     "losses_args": {"r1": {"interval": 2}},
 }
-FAMILIES = {"diffusion": DIFFUSION, "gan": GAN}
+SUPERVISED = {
+    "exp": {"model_type": "supervised"},
+    "train": {
+        "steps": 7,
+        "log_step": 2,
+        "val_step": 4,
+        "checkpoint_step": 3,
+        "model": "resnet",
+        "schedule": "cosine",
+    },
+    "model_args": {"base_channels": 8, "channel_mult": [1, 2], "blocks_per_level": 1, "patch": 2, "dropout": 0.1},
+    "schedule_args": {"warmup": 0.3},
+    "losses_coef": {"cross_entropy": 1.0},
+    "losses_args": {"cross_entropy": {"label_smoothing": 0.1}},
+}
+FAMILIES = {"diffusion": DIFFUSION, "gan": GAN, "supervised": SUPERVISED}
+GENERATIVE = ["diffusion", "gan"]
 
 
 def write_config(folder: Path, family: str, changes: dict[str, Any] | None = None) -> Path:

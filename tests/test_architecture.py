@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "models": {"utils"},
     "sampling": {"utils"},
     "metrics": {"utils"},
-    "evaluation": {"utils", "datasets", "metrics"},
+    "evaluation": {"utils", "datasets", "models", "metrics"},
     "training": {"utils", "datasets", "models", "sampling", "metrics", "evaluation"},
 }
 COMMANDS = sorted(ROOT.glob("*.py"))

@@ -9,6 +9,7 @@ import torch
 import train
 from tests.helpers import error_of, one_error_line
 from tests.runs import words, write_config
+from training.launch import load_trainer
 from training.trainers.registry import FAMILIES, trainer_class
 
 FAMILY_NAMES = sorted(FAMILIES)
@@ -69,7 +70,8 @@ def test_every_role_that_names_an_unknown_class(capsys, tmp_path, family, role):
 @every_role
 def test_every_role_with_an_argument_that_its_class_does_not_take(capsys, tmp_path, family, role):
     line = error_of(capsys, tmp_path, family, f"{role}_args.nonsense=1")
-    if role in ("guidance", "disc_augment"):  # none by default
+    key = roles_of(family)[role].removeprefix("train.")
+    if getattr(load_trainer(words(write_config(tmp_path, family), tmp_path)).config.train, key, "") is None:
         assert line == f"error: {role}_args is set but train.{role} names no class: name one"
     else:
         assert line.startswith(f"error: {role}_args.nonsense is not a config key")
@@ -102,7 +104,11 @@ OVERRIDES: list[tuple[str, str, tuple[str, ...]]] = [
         "train.disc_augment=diffaugment disc_augment_args.policy=[colour]",
         ("disc_augment_args.policy.0", "'color', 'translation' or 'cutout'"),
     ),
-    ("gan", "schedule_args={warmup:0.5,until:0.2} train.schedule=cosine", ("schedule_args", "until=0.2", "warmup=0.5")),
+    (
+        "gan",
+        "train.schedule=cosine schedule_args.warmup=0.5 schedule_args.until=0.2",
+        ("schedule_args", "until=0.2", "warmup=0.5"),
+    ),
     ("diffusion", "inference.study=smaple", ("inference.study", "Did you mean 'sample'?")),
     ("diffusion", "data.augmentations=[horizontal_flap]", ("data.augmentations", "Did you mean 'horizontal_flip'?")),
     ("gan", "train.model=unet", ("train.model is not a config key", "generator")),
@@ -132,6 +138,11 @@ OVERRIDES: list[tuple[str, str, tuple[str, ...]]] = [
     ("diffusion", "train.accumulate=3", ("data.train_batch_size=8", "train.accumulate=3", "choose a multiple")),
     ("diffusion", "train.guidance=cfg train.label_dropout=0", ("train.guidance=cfg", "train.label_dropout=0.1")),
     ("diffusion", "train.guidance=cfg data.conditional=false", ("guidance", "unconditional", "leave guidance out")),
+    ("diffusion", "train.guidance=classifier", ("guidance_args", "'classifier' needs one", "train.guide_path=FILE")),
+    ("diffusion", "train.guide_path=no/such", ("train.guide_path is set, but train.guidance=None", "remove it")),
+    ("diffusion", "train.guidance=cfg train.guide_path=no/such", ("train.guidance=cfg asks no other: remove it",)),
+    ("diffusion", "train.guidance=classifier train.guide_path=no/such", ("there is no classifier no/such", "classify")),
+    ("supervised", "inference.num_images=3", ("inference.num_images is not a config key",)),
     ("diffusion", "train.checkpoint_path=no/such.pt", ("train.checkpoint_path", "no checkpoint no/such.pt")),
     ("diffusion", "train.init_from=no/such.pt", ("train.init_from", "no checkpoint no/such.pt")),
     ("diffusion", "data.dataset=packed", ("data.input_train_dir is missing", "reads a folder")),
@@ -144,6 +155,16 @@ OVERRIDES: list[tuple[str, str, tuple[str, ...]]] = [
     ("diffusion", "exp.run_name=../out", ("exp.run_name=../out", "exp.exp_dir")),
     ("diffusion", "exp.run_name=/out", ("exp.run_name=/out", "exp.exp_dir")),
     ("diffusion", "exp.run_name=..", ("exp.run_name=..", "exp.exp_dir")),
+    ("gan", "train.val_metrics=[classification]", ("train.val_metrics", "sets of images", "a gan model", "fid, kid")),
+    ("supervised", "train.val_metrics=[fid]", ("'fid' does not judge predictions", "these do: classification")),
+    ("supervised", "inference.study=sample", ("inference.study", "no study of a classifier", "classify")),
+    ("supervised", "losses_coef.mse=1", ("losses_coef", "no supervised loss", "cross_entropy")),
+    ("supervised", "losses_args.cross_entropy.label_smoothing=2", ("label_smoothing=2", "less than or equal to 1")),
+    ("supervised", "data.conditional=false", ("data.conditional=false hides the labels", "remove it")),
+    ("supervised", "train.levels=table", ("levels_args", "train.levels=lognormal")),
+    ("supervised", "model_args.noise_conditional=true", ("model_args.noise_conditional", "remove it")),
+    ("supervised", "model_args.channel_mult=[]", ("model_args", "channel_mult is empty")),
+    ("supervised", "data.image_size=18", ("data.image_size 18", "multiple of 4", "patch 2 with 2 levels")),
     # What is wrong with the words themselves.
     ("diffusion", "train.steps", ("'train.steps' is not an override", "section.key=value")),
     ("diffusion", "--steps=3", ("'--steps=3' is not an override", "section.key=value")),

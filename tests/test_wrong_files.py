@@ -56,7 +56,7 @@ def test_training_and_test_folder_of_different_classes(capsys, tmp_path):
     ("checkpoint", "said"),
     [
         (None, "train.checkpoint_path=FILE is missing"),
-        ("latest", "train.checkpoint_path=latest: there is no checkpoint in"),
+        ("latest", "train.checkpoint_path=latest: there is no such checkpoint in"),
         ("no/such.pt", "train.checkpoint_path: there is no checkpoint no/such.pt"),
     ],
 )

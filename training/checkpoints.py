@@ -65,10 +65,11 @@ def list_checkpoints(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: int(path.stem.removeprefix("step_")))
 
 
-def prune_checkpoints(folder: Path, keep: int) -> None:
-    """Delete all but the newest ``keep`` checkpoints."""
+def prune_checkpoints(folder: Path, keep: int, best: Path | None = None) -> None:
+    """Delete all but the newest ``keep`` checkpoints and the best one."""
     for path in list_checkpoints(folder)[:-keep]:
-        path.unlink()
+        if path != best:
+            path.unlink()
 
 
 def load_into(network: torch.nn.Module, weights: State, name: str, path: str | Path) -> None:

@@ -55,6 +55,10 @@ class TrainSection:
     checkpoint_minutes: PositiveFloat | None = None
     stop_after_minutes: PositiveFloat | None = None  # save and end cleanly before a notebook's limit
     keep_checkpoints: PositiveInt = 3  # the newest ones stay
+    best_metric: str | None = (
+        None  # such as fid768: the best checkpoint by this figure of the validations stays as well
+    )
+    best_is: Literal["lowest", "highest"] = "lowest"
     val_metrics: list[str] = field(default_factory=list)
     amp: Annotated[Literal["auto", "bf16", "fp16", "off"], Switch] = "auto"
     compile: Annotated[Literal["auto", "on", "off"], Switch] = "auto"
@@ -66,13 +70,9 @@ class TrainSection:
 
 @section
 class InferenceSection:
-    study: str = "sample"
-    num_images: PositiveInt | None = None  # default: as many as the test set, with its class distribution
-    classes: list[str] = field(default_factory=list)  # only these
-    split: Literal["test", "dev"] = "test"  # what images are judged by: choose settings on dev, report on test
-    seeds: PositiveInt = 1  # how often to sample and judge, with other noise: results are mean and spread
+    study: str
+    split: Literal["test", "dev"] = "test"  # what the judgement is made on: choose settings on dev, report on test
     ema_width: PositiveFloat | None = None  # put together another average from the snapshots of train.ema=power
-    analyses: list[str] = field(default_factory=list)  # floor, memorisation, per_class, ...
     out_dir: str = ""  # default: inference/<checkpoint> in the run folder
 
 
@@ -83,7 +83,7 @@ class CommonConfig:
     exp: ExperimentSection
     train: TrainSection
     data: DataSection = field(default_factory=DataSection)
-    inference: InferenceSection = field(default_factory=InferenceSection)
+    inference: InferenceSection
     dataset_args: Arguments = field(default_factory=dict)
     schedule_args: Arguments = field(default_factory=dict)
     ema_args: Arguments = field(default_factory=dict)
@@ -111,6 +111,7 @@ MAY_CHANGE = {
             "wandb_artifacts", "use_tensorboard", "check"},
     "data": {"workers", "val_batch_size", "input_train_dir", "input_val_dir"},
     "train": {"steps", "log_step", "val_step", "checkpoint_step", "checkpoint_minutes", "stop_after_minutes",
-              "keep_checkpoints", "val_metrics", "val_num_images", "val_sampling_steps", "compile", "guide_path"},
+              "keep_checkpoints", "best_metric", "best_is", "val_metrics", "val_num_images",
+              "val_sampling_steps", "compile", "guide_path"},
     "inference": EVERYTHING,
 }  # fmt: skip

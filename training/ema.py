@@ -43,6 +43,15 @@ def move(average: nn.Module, network: nn.Module, beta: float) -> None:
         ours.copy_(theirs)
 
 
+@torch.no_grad()
+def relative_distance(average: nn.Module, network: nn.Module) -> float:
+    """Return |average - network| / |network| over all parameters."""
+    pairs = list(zip(average.parameters(), network.parameters(), strict=True))
+    away = torch.stack([(a - b).square().sum() for a, b in pairs]).sum().sqrt()
+    length = torch.stack([b.square().sum() for _, b in pairs]).sum().sqrt()
+    return (away / length.clamp_min(1e-12)).item()
+
+
 @ema_registry.add_to_registry(name="halflife")
 class HalflifeEma(Ema):
     """Exponential moving average whose memory is measured in images (Karras et al. 2022, EDM's training loop).

@@ -12,6 +12,7 @@ from metrics.base import Metric
 from metrics.judge import Judge
 from metrics.registry import metrics_registry
 from training.config import CommonConfig
+from utils.class_registry import ClassRegistry
 from utils.config import without_nulls
 from utils.errors import ConfigError, MetricError
 from utils.schema import check_arguments
@@ -19,12 +20,10 @@ from utils.schema import check_arguments
 
 def check_metrics(config: CommonConfig, kind: type[Metric]) -> None:
     """Hold the names and arguments of metrics against the registry and the signatures; a family takes one ``kind``."""
-    named = [(name, metrics_registry, "train.val_metrics") for name in config.train.val_metrics]
-    named += [(name, analyses_registry, "inference.analyses") for name in config.inference.analyses]
+    check_named(config, config.train.val_metrics, metrics_registry, "train.val_metrics")
     for name in config.metrics_args:
-        named.append((name, analyses_registry if name in analyses_registry else metrics_registry, "metrics_args"))
-    for name, registry, where in named:
-        check_arguments(registry.find(name, where), config.metrics_args.get(name, {}), f"metrics_args.{name}")
+        registry = analyses_registry if name in analyses_registry else metrics_registry
+        check_named(config, [name], registry, "metrics_args")
     for name in config.train.val_metrics:
         if not issubclass(metrics_registry[name], kind):
             fit = ", ".join(other for other in metrics_registry if issubclass(metrics_registry[other], kind))
@@ -32,6 +31,16 @@ def check_metrics(config: CommonConfig, kind: type[Metric]) -> None:
                 f"train.val_metrics: '{name}' does not judge {kind.judges}, which is what a "
                 f"{config.exp.model_type} model gives; these do: {fit}"
             )
+
+
+def check_analyses(config: CommonConfig) -> None:
+    """Hold the names and arguments of analyses against the registry and the signatures."""
+    check_named(config, config.inference.analyses, analyses_registry, "inference.analyses")
+
+
+def check_named(config: CommonConfig, names: list[str], registry: ClassRegistry, where: str) -> None:
+    for name in names:
+        check_arguments(registry.find(name, where), config.metrics_args.get(name, {}), f"metrics_args.{name}")
 
 
 def build_judge(config: CommonConfig, device: torch.device) -> Judge | None:

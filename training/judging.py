@@ -45,7 +45,7 @@ def check_kind(trainer: BaseTrainer, reference: ImageDataset) -> None:
     """Raise :class:`ConfigError` when the reference's images or classes are not of the checkpoint's kind."""
     facts = trainer.facts
     if reference.image_shape != (facts.image_channels, facts.image_size, facts.image_size):
-        raise ConfigError(f"the checkpoint makes images of {facts.image_size} pixels: set data.image_size to it")
+        raise ConfigError(f"the checkpoint is for images of {facts.image_size} pixels: set data.image_size to it")
     if facts.conditional and tuple(reference.class_names) != facts.class_names:
         raise ConfigError(f"the test folder's {len(reference.class_names)} classes are not those of the checkpoint")
 

@@ -3,6 +3,7 @@
 import datasets  # noqa: F401 - these fill the registries
 import evaluation  # noqa: F401
 import metrics  # noqa: F401
+import training.classify
 import training.ema
 import training.levels
 import training.optimizers

@@ -32,6 +32,9 @@ class Logger:
     def checkpoint(self, step: int, path: Path) -> None:
         pass
 
+    def alarm(self, step: int, text: str) -> None:
+        pass
+
     def close(self) -> None:
         pass
 
@@ -47,6 +50,10 @@ class Folder(Logger):
             if numbers:
                 with open(self.run.path / name, "a", encoding="utf-8") as file:
                     file.write(json.dumps({"step": step, **numbers}) + "\n")
+
+    def alarm(self, step: int, text: str) -> None:
+        with open(self.run.path / "alarms.jsonl", "a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": step, "alarm": text}) + "\n")
 
     def image(self, step: int, name: str, image: Tensor) -> None:
         write_png(image, self.run.images / f"{name}_{step:08d}.png")
@@ -66,6 +73,9 @@ class ProgressBar(Logger):
         if judged:
             self.bar.write(in_words(step, judged))
 
+    def alarm(self, step: int, text: str) -> None:
+        self.bar.write(f"step {step}: ALARM: {text}")
+
     def close(self) -> None:
         self.bar.close()
 
@@ -83,6 +93,9 @@ class Lines(Logger):
             losses["left"] = str(timedelta(seconds=round(left)))
         if said := losses | judged:
             print(in_words(step, said), flush=True)
+
+    def alarm(self, step: int, text: str) -> None:
+        print(f"step {step}: ALARM: {text}", flush=True)
 
 
 def told(values: Scalars, timing: Scalars) -> tuple[dict[str, str], dict[str, str]]:
@@ -165,6 +178,9 @@ class WeightsAndBiases(Logger):
             artifact.add_file(str(path))
             self.session.log_artifact(artifact)
 
+    def alarm(self, step: int, text: str) -> None:
+        self.session.alert(title=f"{self.run.path.name}, step {step}", text=text)
+
     def close(self) -> None:
         self.session.finish()
         if not self.online:  # a resumed run has several folders, all of one run
@@ -188,6 +204,10 @@ class Loggers:
     def checkpoint(self, step: int, path: Path) -> None:
         for member in self.members:
             member.checkpoint(step, path)
+
+    def alarm(self, step: int, text: str) -> None:
+        for member in self.members:
+            member.alarm(step, text)
 
     def close(self) -> None:
         for member in reversed(self.members):  # the bar ends before the others say their last words

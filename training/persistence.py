@@ -66,7 +66,7 @@ def save(trainer: BaseTrainer) -> Path:
         for width, average in trainer.ema.snapshots().items():
             save_snapshot(average, trainer.run.snapshots, trainer.step, trainer.images_seen, width)
         save_checkpoint(state, path)
-        prune_checkpoints(trainer.run.checkpoints, trainer.config.train.keep_checkpoints)
+        prune_checkpoints(trainer.run.checkpoints, trainer.config.train.keep_checkpoints, trainer.best.path())
     distributed.barrier()
     return path
 
@@ -175,12 +175,14 @@ def check_family(trainer: BaseTrainer, state: State, path: str | Path) -> None:
 
 
 def open_for_inference(trainer: BaseTrainer) -> State:
-    """Open ``train.checkpoint_path``; the word ``latest`` is the newest checkpoint of the run folder."""
+    """Open ``train.checkpoint_path``; the words ``latest`` and ``best`` are checkpoints of the run folder."""
     path = trainer.config.train.checkpoint_path
-    if path == "latest":
-        path = trainer.run.latest()
+    chosen = {"latest": trainer.run.latest(), "best": trainer.best.path()}
+    if path in chosen:
+        path = chosen[path]
         if path is None:
-            raise ConfigError(f"train.checkpoint_path=latest: there is no checkpoint in {trainer.run.checkpoints}")
+            word, folder = trainer.config.train.checkpoint_path, trainer.run.checkpoints
+            raise ConfigError(f"train.checkpoint_path={word}: there is no such checkpoint in {folder}")
     if path is None:
         raise ConfigError("train.checkpoint_path=FILE is missing: name the checkpoint to study, or latest")
     state = load_checkpoint(path)

@@ -158,9 +158,9 @@ def write_images(folder: Path, images: Tensor, labels: Tensor | None, class_name
         write_png(image, place / f"{index:05d}.png")
 
 
-def origin(trainer: BaseTrainer, plan: Plan) -> dict[str, Any]:
-    """Say where the images come from: enough to make them again."""
-    checkpoint, config = trainer.checkpoint, trainer.config
+def weights_origin(trainer: BaseTrainer) -> dict[str, Any]:
+    """Say where the weights of a checkpoint come from."""
+    checkpoint = trainer.checkpoint
     return {
         "checkpoint": describe_file(checkpoint["path"]),
         "step": checkpoint["step"],
@@ -168,10 +168,18 @@ def origin(trainer: BaseTrainer, plan: Plan) -> dict[str, Any]:
         "weights": {
             "ema": checkpoint["config"]["train"]["ema"],
             **checkpoint["config"]["ema_args"],
-            "width": config.inference.ema_width,
+            "width": trainer.config.inference.ema_width,
         },
         "initial_weights": checkpoint.get("initial_weights"),  # random, or another file of this project
         "foreign_weights": False,  # no weights but this project's own can be loaded
+    }
+
+
+def origin(trainer: GenerativeTrainer, plan: Plan) -> dict[str, Any]:
+    """Say where the images come from: enough to make them again."""
+    config = trainer.config
+    return {
+        **weights_origin(trainer),
         "images": plan.count,
         "seed": config.exp.seed,
         "precision": str(trainer.precision),

@@ -39,6 +39,12 @@ class Validation(ABC):
             self.warned = True
 
 
+def diversity(images: Tensor, labels: Tensor | None) -> float:
+    """Return the standard deviation of a pixel over the images of a class, on average, in grey levels of 255."""
+    groups = [images] if labels is None else [images[labels == label] for label in labels.unique()]
+    return torch.stack([group.float().std(dim=0).mean() for group in groups]).mean().item()
+
+
 class QuickValidation(Validation):
     """A grid with fixed noise, and a few images judged against the dev set, or the test set where none is held out.
 
@@ -58,17 +64,26 @@ class QuickValidation(Validation):
         self.synthesize, self.facts, self.judge, self.real, self.num_images = synthesize, facts, judge, real, num_images
 
     def pictures(self) -> dict[str, Tensor]:
-        return {"samples": self.grid()}
+        images, labels = self.examples()
+        if labels is None:
+            return {"samples": image_grid(images, columns=COLUMNS)}
+        return {"samples": class_grid(images, labels, self.facts.class_names)}
 
-    def grid(self) -> Tensor:
-        """Make 64 images, 8 of each of 8 classes, evenly chosen and named; uint8 [C, H, W]."""
-        if not self.facts.num_classes:
-            return image_grid(self.synthesize(None, ROWS * COLUMNS), columns=COLUMNS)
-        classes = torch.linspace(0, self.facts.num_classes - 1, min(ROWS, self.facts.num_classes)).round().long()
-        labels = classes.repeat_interleave(COLUMNS)
-        return class_grid(self.synthesize(labels, len(labels)), labels, self.facts.class_names)
+    def examples(self) -> tuple[Tensor, Tensor | None]:
+        """Make 64 images with fixed noise, 8 of each of 8 classes, evenly chosen; uint8 [N, C, H, W], int64 [N]."""
+        labels = None
+        if self.facts.num_classes:
+            classes = torch.linspace(0, self.facts.num_classes - 1, min(ROWS, self.facts.num_classes)).round().long()
+            labels = classes.repeat_interleave(COLUMNS)
+        images = self.synthesize(labels, ROWS * COLUMNS if labels is None else len(labels))
+        self.diversity = diversity(images, labels)
+        return images, labels
 
     def figures(self) -> dict[str, float]:
+        """Return how different the pictures' images are, and the metrics of a few more, by name."""
+        return {"val_diversity": self.diversity} | self.judged()
+
+    def judged(self) -> dict[str, float]:
         """Return the metrics of a few images by name; nothing where no metric is asked for."""
         if self.judge is None or self.real is None:
             return {}

@@ -18,7 +18,7 @@ from models.diffusion.noise_tables import noise_table
 from models.registry import denoisers_registry
 from utils.batch import Condition
 from utils.errors import ConfigError
-from utils.schema import PositiveFloat, PositiveInt
+from utils.schema import NonNegativeInt, PositiveFloat, PositiveInt
 
 
 @dataclass(frozen=True)
@@ -135,12 +135,31 @@ class VDenoiser(TableDenoiser):
         return (noise - s * clean) / (1 + s**2).sqrt()
 
 
+class Uncertainty(nn.Module):
+    """A learned function of the noise level: random Fourier features and one linear layer. It starts at zero."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.register_buffer("frequencies", 2 * torch.pi * torch.randn(channels))
+        self.register_buffer("phases", 2 * torch.pi * torch.rand(channels))
+        self.linear = nn.Linear(channels, 1)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, c_noise: Tensor) -> Tensor:
+        """Turn c_noise [N] into the logarithm of the loss, float32 [N]."""
+        with torch.autocast(c_noise.device.type, enabled=False):
+            features = (c_noise.float()[:, None] * self.frequencies + self.phases).cos() * 2**0.5  # [N, channels]
+            return self.linear(features).squeeze(1)
+
+
 @denoisers_registry.add_to_registry(name="edm")
 class EDMDenoiser(Denoiser):
     """The network's input and its target have unit variance at every noise level.
 
     Karras, Aittala, Aila, Laine, "Elucidating the Design Space of Diffusion-Based Generative Models" (2022), Table 1.
-    ``sigma_data`` is the standard deviation of the data.
+    ``sigma_data`` is the standard deviation of the data. With ``uncertainty_channels`` it also predicts, from the
+    noise level alone, the logarithm of its own loss (Karras et al. 2024, section 2.1): see ``edm_uncertainty``.
     """
 
     def __init__(
@@ -149,9 +168,11 @@ class EDMDenoiser(Denoiser):
         sigma_data: PositiveFloat = 0.5,
         sigma_min: PositiveFloat = 0.002,
         sigma_max: PositiveFloat = 80.0,
+        uncertainty_channels: NonNegativeInt = 0,  # 0: none
     ):
         super().__init__(backbone, sigma_min, sigma_max)
         self.sigma_data = float(sigma_data)
+        self.uncertainty = Uncertainty(uncertainty_channels) if uncertainty_channels else None
 
     def predict(self, x: Tensor, sigma: Tensor, cond: Condition | None = None) -> Prediction:
         s, variance = per_image(sigma), per_image(sigma) ** 2 + self.sigma_data**2
@@ -160,7 +181,8 @@ class EDMDenoiser(Denoiser):
         c_in = 1 / variance.sqrt()
         c_noise = sigma.log() / 4
         F_x = self.ask(c_in * x, c_noise, cond)
-        return Prediction(denoised=c_skip * x + c_out * F_x, output=F_x)
+        u = None if self.uncertainty is None else self.uncertainty(c_noise)
+        return Prediction(denoised=c_skip * x + c_out * F_x, output=F_x, log_uncertainty=u)
 
     def target(self, clean: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
         """Return (clean - c_skip x) / c_out (equation 8), written so that nothing cancels where sigma is small."""

@@ -35,9 +35,9 @@ class GroupNorm(nn.GroupNorm):
         return super().forward(x).to(x.dtype)
 
 
-def conv3x3(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
+def conv3x3(in_channels: int, out_channels: int, stride: int = 1, bias: bool = True) -> nn.Conv2d:
     """Return a padded 3 by 3 convolution: height and width stay, or halve with stride 2."""
-    return nn.Conv2d(in_channels, out_channels, kernel_size=3, stride=stride, padding=1)
+    return nn.Conv2d(in_channels, out_channels, kernel_size=3, stride=stride, padding=1, bias=bias)
 
 
 def resample(x: Tensor, how: Literal["up", "down"] | None) -> Tensor:

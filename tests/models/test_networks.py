@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 import models  # noqa: F401 (fills the registries)
-from models.registry import diffusion_models_registry, discs_registry, gens_registry
+from models.registry import classifiers_registry, diffusion_models_registry, discs_registry, gens_registry
 from utils.batch import Condition
 from utils.images import to_uint8
 from utils.schema import check_arguments
@@ -30,6 +30,7 @@ class Family:
     registry: object
     inputs: Callable[[nn.Module, int, int], list[Tensor]]  # (network, N, C) to its inputs before the condition
     output_shape: Callable[[int, int], tuple[int, ...]]  # (N, C) to the shape of its answer
+    asked_for_labels: bool = True  # whether it takes a condition
 
 
 def image_inputs(network: nn.Module, n: int, channels: int) -> list[Tensor]:
@@ -46,10 +47,25 @@ FAMILIES = {
     ),
     "generator": Family(gens_registry, lambda net, n, c: [torch.randn(n, net.z_dim)], image_shape),
     "discriminator": Family(discs_registry, image_inputs, lambda n, c: (n,)),
+    "classifier": Family(
+        classifiers_registry,
+        lambda net, n, c: [*image_inputs(net, n, c), torch.linspace(-2, 2, n)],
+        lambda n, c: (n, CLASSES),
+        asked_for_labels=False,
+    ),
 }
 every_network = pytest.mark.parametrize(
     ("family", "name"),
     [pytest.param(family, name, id=f"{key}-{name}") for key, family in FAMILIES.items() for name in family.registry],
+)
+every_labelled_network = pytest.mark.parametrize(
+    ("family", "name"),
+    [
+        pytest.param(family, name, id=f"{key}-{name}")
+        for key, family in FAMILIES.items()
+        for name in family.registry
+        if family.asked_for_labels
+    ],
 )
 every_generator = pytest.mark.parametrize("name", gens_registry)
 every_discriminator = pytest.mark.parametrize("name", discs_registry)
@@ -60,9 +76,21 @@ def seeded():
     torch.manual_seed(0)
 
 
+class Unasked(nn.Module):
+    """A network that takes no condition, called like one that does."""
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = network
+
+    def forward(self, *inputs):
+        return self.network(*inputs[:-1])
+
+
 def build(registry, name: str, num_classes: int = CLASSES, channels: int = CHANNELS) -> nn.Module:
     cls = registry[name]
-    return cls(image_size=SIZE, image_channels=channels, num_classes=num_classes, **getattr(cls, "smallest", {}))
+    network = cls(image_size=SIZE, image_channels=channels, num_classes=num_classes, **getattr(cls, "smallest", {}))
+    return Unasked(network) if registry is classifiers_registry else network
 
 
 def awake(network: nn.Module) -> nn.Module:
@@ -193,7 +221,7 @@ def test_it_compiles_whole_and_gives_the_same(family, name):
     torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-3, atol=1e-4)
 
 
-@every_network
+@every_labelled_network
 def test_labels_matter_and_none_means_the_null_class(family, name):
     network = awake(build(family.registry, name)).eval()
     inputs = [x[:1].repeat(CLASSES + 1, *[1] * (x.ndim - 1)) for x in family.inputs(network, 2, CHANNELS)]
@@ -204,7 +232,7 @@ def test_labels_matter_and_none_means_the_null_class(family, name):
     torch.testing.assert_close(nobody, answers[-1:].expand_as(nobody), rtol=1e-4, atol=1e-5)
 
 
-@every_network
+@every_labelled_network
 def test_without_classes_it_has_no_label_table_and_looks_at_no_label(family, name):
     network = awake(build(family.registry, name, num_classes=0)).eval()
     inputs = family.inputs(network, 4, CHANNELS)

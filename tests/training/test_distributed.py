@@ -64,10 +64,16 @@ SGD = {
         "gen_optimizer_args": {"lr": 0.003},
         "disc_optimizer_args": {"lr": 0.003},
     },
+    "supervised": {"train.optimizer": "sgd"},
 }
+# Without batch norm, as above.
+PLAIN_CLASSIFIER = {"model_args.norm": "group", "model_args.dropout": 0.0, "train.steps": 3}
 
 
-@pytest.mark.parametrize(("family", "changes"), [("diffusion", SHORT), ("gan", PLAIN_GAN), ("gan", R3GAN)])
+PLAIN = [("diffusion", SHORT), ("gan", PLAIN_GAN), ("gan", R3GAN), ("supervised", PLAIN_CLASSIFIER)]
+
+
+@pytest.mark.parametrize(("family", "changes"), PLAIN)
 def test_two_processes_end_with_the_weights_of_one(family, changes, tmp_path):
     """Two processes of two micro-batches each. Plain SGD: Adam turns rounding in tiny gradients into full steps."""
     config = write_config(

@@ -6,7 +6,7 @@ from torch import nn
 
 import models  # noqa: F401 - fills the registries
 from models.registry import denoisers_registry
-from training.levels import LogNormalLevels, TableLevels
+from training.levels import LogitNormalLevels, LogNormalLevels, TableLevels, UniformTimeLevels
 from training.registry import levels_registry
 from utils.batch import Condition
 from utils.errors import ConfigError
@@ -81,3 +81,28 @@ def test_levels_are_positive_float32_one_an_image(name):
     assert levels.sigma.dtype == levels.weight.dtype == torch.float32
     assert (levels.sigma > 0).all()
     assert (levels.weight > 0).all()
+
+
+def test_a_flow_s_time_has_a_normal_logit():
+    flow = denoiser("flow")
+    sigma = LogitNormalLevels(flow, mean=-0.4, std=0.8)(draw).sigma.double()
+    logit = torch.logit(sigma / (1 + sigma))
+    assert logit.mean().item() == pytest.approx(-0.4, abs=5 * 0.8 / N**0.5)
+    assert logit.std().item() == pytest.approx(0.8, abs=5 * 0.8 / (2 * N) ** 0.5)
+
+
+def test_a_flow_s_time_is_uniform():
+    sigma = UniformTimeLevels(denoiser("flow"))(draw).sigma.double()
+    t = sigma / (1 + sigma)
+    for quantile in (0.1, 0.5, 0.9):
+        error = (quantile * (1 - quantile) / N) ** 0.5
+        assert (t < 0.001 + 0.998 * quantile).double().mean().item() == pytest.approx(quantile, abs=5 * error)
+
+
+@pytest.mark.parametrize("levels", [LogitNormalLevels, UniformTimeLevels])
+@pytest.mark.parametrize("extreme", [0.0, 1 - 2**-24])
+def test_levels_of_a_flow_stay_in_its_range(levels, extreme):
+    flow = denoiser("flow")
+    made = levels(flow)(lambda purpose: torch.tensor([extreme]))
+    assert flow.sigma_min * 0.999 <= made.sigma.item() <= flow.sigma_max * 1.001
+    assert made.weight.item() == 1

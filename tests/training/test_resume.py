@@ -12,6 +12,10 @@ from training.launch import load_trainer
 FRAGILE = {
     "diffusion": {"losses_coef": {"fragile_mse": 1.0}},
     "gan": {"gen_losses": {"fragile_softplus": 1.0}},
+    "supervised": {
+        "losses_coef": {"fragile_cross_entropy": 1.0},
+        "losses_args": {"fragile_cross_entropy": {"label_smoothing": 0.1}},
+    },
 }
 
 
@@ -27,7 +31,7 @@ def test_a_run_that_crashed_and_went_on_ends_in_the_same_bits(family, crash_at, 
     assert_same(final_state(tmp_path / "unbroken", family), final_state(tmp_path / "broken", family))
     logs = [(tmp_path / name / family / "metrics.jsonl").read_text() for name in ("unbroken", "broken")]
     assert logs[0] == logs[1]
-    assert [line.split(",")[0] for line in logs[0].splitlines()] == [f'{{"step": {step}' for step in (2, 4, 6, 7)]
+    assert [line.split(",")[0] for line in logs[0].splitlines()] == [f'{{"step": {step}' for step in (2, 4, 4, 6, 7, 7)]
 
 
 def test_every_average_goes_on_too(tmp_path):

@@ -58,15 +58,15 @@ def micro_batches(tmp_path, step: int, share: Share, *overrides: str) -> list[Mi
 
 
 def test_a_step_of_two_batches_takes_what_two_steps_would(tmp_path):
-    """Batches are numbered through the run: batch 7 is the second one of step 3."""
+    """Batches are numbered through the run: batch 3 is the second one of step 1."""
     trainer = trainer_of(tmp_path, "gan")
     data = open_training_data(trainer.roles, print)
-    feed = BatchFeed(data, trainer.config, Share(8), CPU, first_step=3, per_step=2)
-    for number in (6, 7):
+    feed = BatchFeed(data, trainer.config, Share(8), CPU, first_step=1, per_step=2)
+    for number in (2, 3):
         (micro,), (expected,) = feed.micro_batches(number), micro_batches(tmp_path, number, Share(8))
         assert torch.equal(micro.images, expected.images)
         assert torch.equal(micro.rng.rand("z"), expected.rng.rand("z"))
-    assert len(list(feed.batches)) == 2 * 7 - 8  # of the 7 steps' batches these are left
+    assert len(list(feed.batches)) == 2 * 7 - 4  # of the 7 steps' batches these are left
 
 
 def joined(micros: list[MicroBatch]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -101,6 +101,27 @@ def test_a_flip_mirrors_the_images_with_numbers_above_a_half():
     flipped = augmentations_registry["horizontal_flip"]()(images, torch.tensor([0.49, 0.5]))
     assert torch.equal(flipped[0], images[0])
     assert torch.equal(flipped[1], images[1].flip(-1))
+
+
+def shifted(line: list[float], uniform: float) -> list[float]:
+    """The first row of a picture of sixteen equal rows, after a shift."""
+    picture = torch.tensor(line).expand(1, 1, 16, 16)
+    return augmentations_registry["random_shift"]()(picture, torch.tensor([uniform]))[0, 0, 0].tolist()
+
+
+def test_a_shift_moves_by_up_to_an_eighth_and_shows_the_mirror_image_at_the_edge():
+    """Of 16 pixels: two each way, five places across; the number counts them row by row."""
+    line = [float(value) for value in range(16)]
+    assert shifted(line, 0.0) == [2, 1, *line[:-2]]
+    assert shifted(line, 0.999) == [*line[2:], 14, 13]
+    assert shifted(line, 12.5 / 25) == line  # the middle of 5 by 5 places
+    assert shifted(line, 13.5 / 25) == [*line[1:], 14]
+
+
+def test_a_shift_reaches_every_place_down_and_across():
+    picture = torch.arange(256.0).view(1, 1, 16, 16).expand(25, 1, 16, 16)
+    moved = augmentations_registry["random_shift"]()(picture, (torch.arange(25) + 0.5) / 25)
+    assert moved[:, 0, 8, 8].tolist() == [16 * row + column for row in range(6, 11) for column in range(6, 11)]
 
 
 @pytest.mark.parametrize("name", augmentations_registry)

@@ -1,7 +1,8 @@
-"""The losses a config can name: one table for a diffusion model, one for each player of a GAN."""
+"""The losses a config can name: a table for each kind of outcome; the players of a GAN have one each."""
 
 from utils.class_registry import ClassRegistry
 
 losses_registry = ClassRegistry("diffusion loss")
 gen_losses_registry = ClassRegistry("generator loss")
 disc_losses_registry = ClassRegistry("discriminator loss")
+supervised_losses_registry = ClassRegistry("supervised loss")

@@ -12,10 +12,13 @@ from datasets.augmentations import augmentations_registry
 from datasets.loaders import Share
 from metrics.base import Metric
 from training import persistence
+from training.alarms import Alarm, Alarms, EmaLags, FigureTurnsUp
+from training.best import Best
 from training.clock import Clock
 from training.compiling import compile_in_place
 from training.config import CommonConfig, check_counts
 from training.data import Facts, open_training_data
+from training.ema import relative_distance
 from training.evaluation import check_metrics
 from training.loggers import open_loggers
 from training.precision import choose_precision
@@ -76,6 +79,10 @@ class BaseTrainer(ABC):
     def prepare_training(self) -> None:  # noqa: B027 - most families need nothing more
         """Build what else a family trains with: losses, noise levels."""
 
+    def build_alarms(self) -> list[Alarm]:
+        """Return what watches over the logged values."""
+        return [EmaLags(), FigureTurnsUp()]
+
     def module_in_training(self, name: str) -> nn.Module:
         """Return what the learning player calls: the network itself unless a family wraps it."""
         return self.networks[name]
@@ -94,6 +101,7 @@ class BaseTrainer(ABC):
             augmentations_registry.find(name, "data.augmentations")
         self.studies.find(config.inference.study, "inference.study")
         self.run = RunFolder(config)
+        self.best = Best.of(self.run.checkpoints, config.train)
         self.device = distributed.choose_device(config.exp.device)
         self.precision = choose_precision(config.train.amp, self.device)
         check_counts(config, distributed.world_size())
@@ -114,6 +122,7 @@ class BaseTrainer(ABC):
             self.say(line)
         self.updaters = {name: self.build_updater(name) for name in self.networks}
         self.window = LossWindow()
+        self.alarms = Alarms(self.build_alarms())
         self.prepare_training()
         self.validation = self.build_validation()
 
@@ -160,8 +169,7 @@ class BaseTrainer(ABC):
                     self.validate()
                 if self.due(train.checkpoint_step) or self.clock.checkpoint_due(self.step):
                     self.save_checkpoint()
-            if self.step and not self.run.has_checkpoint(self.step):
-                self.save_checkpoint()
+            self.save_checkpoint()
         self.tell_the_end()
 
     def micro_batches(self, turn: int = 0) -> list[MicroBatch]:
@@ -184,19 +192,36 @@ class BaseTrainer(ABC):
         values = self.window.read()
         check_finite(values, self.step)
         self.loggers.scalars(self.step, values, self.clock.lap())
+        self.sound_alarms(values)
+
+    def sound_alarms(self, values: dict[str, float]) -> None:
+        for trouble in self.alarms.look(values):
+            self.loggers.alarm(self.step, trouble)
+
+    def ema_distance(self) -> float:
+        """Return how far the averaged weights are from the weights, as a share of the weights' length."""
+        return relative_distance(self.average, self.networks[self.averaged])
 
     def validate(self) -> None:
         """Log what the family's validation sees; the networks in training are not touched."""
+        figures: dict[str, float] = {}
         if distributed.is_main():
             with self.clock.aside("validation"):
                 for name, picture in self.validation.pictures().items():
                     self.loggers.image(self.step, name, picture)
-                self.loggers.scalars(self.step, self.validation.figures())
+                figures = self.validation.figures() | {"val_ema_distance": self.ema_distance()}
+                self.loggers.scalars(self.step, figures)
+            self.sound_alarms(figures)
             self.validation.warn(self.clock.share("validation"), self.say)
-        distributed.barrier()
+        if distributed.any_process(distributed.is_main() and self.best.is_better(figures), self.device):
+            if distributed.is_main():
+                self.best.remember(figures, self.step)
+            self.save_checkpoint()  # which drops the one that was best before
 
     def save_checkpoint(self) -> None:
-        """Write everything that the run needs to go on."""
+        """Write everything that the run needs to go on, unless it is there already."""
+        if not self.step or self.run.has_checkpoint(self.step):
+            return
         check_finite(self.window.means(), self.step)
         path = persistence.save(self)
         self.loggers.checkpoint(self.step, path)

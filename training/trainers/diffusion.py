@@ -9,11 +9,12 @@ from torch import Tensor, nn
 
 import models  # noqa: F401 - fills the registries
 import sampling  # noqa: F401
+from models.classifiers.export import load_noisy_classifier
 from models.diffusion.denoisers import Prediction
 from models.registry import denoisers_registry, diffusion_models_registry
 from sampling.registry import guidance_registry, samplers_registry, sampling_levels_registry
 from training import persistence
-from training.config import Arguments, Coefficients, CommonConfig
+from training.config import Arguments, Coefficients
 from training.data import OFFERED
 from training.losses.builder import WeightedLosses, check_losses, check_no_stray_arguments
 from training.losses.diffusion import DiffusionOutcome
@@ -21,13 +22,25 @@ from training.losses.registry import losses_registry
 from training.registry import levels_registry
 from training.roles import COMMON_ROLES, OPTIMIZER, Role
 from training.stepping import MicroBatch
-from training.trainers.generative import GenerativeTrainer, GenerativeTrainSection
+from training.trainers.generative import GenerativeConfig, GenerativeTrainer, GenerativeTrainSection
 from training.trainers.registry import diffusion_trainers_registry
 from training.window import mean_terms
 from utils.batch import Condition
 from utils.errors import ConfigError
-from utils.schema import Fraction, PositiveInt, section
+from utils.schema import Fraction, PositiveInt, section, settable_parameters
 from utils.seeding import ImageRng
+
+
+def open_classifier(trainer: GenerativeTrainer, path: str) -> nn.Module:
+    """Open an exported classifier of noisy pictures. Raises :class:`ConfigError` if it knows other classes."""
+    classifier = load_noisy_classifier(path)
+    if classifier.class_names != trainer.facts.class_names:
+        raise ConfigError(f"train.guide_path={path} names other classes than this model's data: train one on these")
+    return classifier.to(trainer.device)
+
+
+# What may guide besides the model itself: a parameter of a guidance, and how train.guide_path is opened for it.
+GUIDES = {"guide": persistence.load_guide, "classifier": open_classifier}
 
 
 @section
@@ -39,13 +52,13 @@ class DiffusionTrainSection(GenerativeTrainSection):
     sampler: str = "ddim"
     sampling_levels: str = "respaced"
     guidance: str | None = None
-    guide_path: str | None = None  # autoguidance: a weaker checkpoint of the same model, an early one of the run
+    guide_path: str | None = None  # auto: a weaker checkpoint of the same model; classifier: an exported one
     label_dropout: Fraction = 0.0  # how often a label is hidden, so that guidance has a null class to lean on
     val_sampling_steps: PositiveInt = 10  # steps of a quick validation
 
 
 @section
-class DiffusionConfig(CommonConfig):
+class DiffusionConfig(GenerativeConfig):
     train: DiffusionTrainSection
     model_args: Arguments = field(default_factory=dict)
     denoiser_args: Arguments = field(default_factory=dict)
@@ -85,7 +98,7 @@ class BaseDiffusionTrainer(GenerativeTrainer):
         "optimizer": OPTIMIZER,
         "sampler": Role(samplers_registry),
         "sampling_levels": Role(sampling_levels_registry),
-        "guidance": Role(guidance_registry, ("denoiser", "num_classes", "guide")),
+        "guidance": Role(guidance_registry, ("denoiser", "num_classes", *GUIDES)),
     }
 
     def check_config(self) -> None:
@@ -95,6 +108,9 @@ class BaseDiffusionTrainer(GenerativeTrainer):
         train = self.config.train
         if train.guidance and self.roles.cls("guidance").needs_null_class and train.label_dropout == 0:
             raise ConfigError(f"train.guidance={train.guidance} needs a null class: train with train.label_dropout=0.1")
+        asks = train.guidance and GUIDES.keys() & settable_parameters(self.roles.cls("guidance"))
+        if train.guide_path and not asks:
+            raise ConfigError(f"train.guide_path is set, but train.guidance={train.guidance} asks no other: remove it")
 
     def build_networks(self) -> dict[str, nn.Module]:
         backbone = self.roles.build("model", **self.facts.offered())
@@ -171,15 +187,13 @@ class BaseDiffusionTrainer(GenerativeTrainer):
         self.quick_levels = self.roles.cls("sampling_levels")(**quick).levels(self.average)
         self.guided = self.average
         if self.config.train.guidance:
-            offered = {"num_classes": self.facts.num_classes, "guide": self.open_guide()}
+            offered = {"num_classes": self.facts.num_classes, **self.open_guides()}
             self.guided = self.roles.build("guidance", denoiser=self.average, **offered)
 
-    def open_guide(self) -> nn.Module | None:
-        """Return the averaged network of ``train.guide_path``, which must be of this config's model."""
-        path = self.config.train.guide_path
-        if path is None:
-            return None
-        return persistence.load_guide(self, path)
+    def open_guides(self) -> dict[str, nn.Module | None]:
+        """Open ``train.guide_path`` as whatever the guidance takes; None where no file is named."""
+        path, takes = self.config.train.guide_path, settable_parameters(self.roles.cls("guidance"))
+        return {name: path and open_guide(self, path) for name, open_guide in GUIDES.items() if name in takes}
 
     def generate(self, labels: Tensor | None, indices: range, seed: int, quick: bool) -> Tensor:
         rng = ImageRng(seed, indices)

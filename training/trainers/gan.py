@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -11,7 +11,8 @@ from torch import Tensor, nn
 import models  # noqa: F401 - fills the registries
 import training.disc_augment  # noqa: F401
 from models.registry import discs_registry, gens_registry
-from training.config import Arguments, Coefficients, CommonConfig
+from training.alarms import Alarm, LogitsApart
+from training.config import Arguments, Coefficients
 from training.data import OFFERED
 from training.losses.builder import WeightedLosses, check_losses, check_no_stray_arguments
 from training.losses.gan import GanOutcome
@@ -19,8 +20,8 @@ from training.losses.registry import disc_losses_registry, gen_losses_registry
 from training.precision import check_fits
 from training.registry import disc_augments_registry
 from training.roles import COMMON_ROLES, OPTIMIZER, Role
-from training.stepping import MicroBatch
-from training.trainers.generative import GenerativeTrainer, GenerativeTrainSection
+from training.stepping import MicroBatch, StepRng
+from training.trainers.generative import GenerativeConfig, GenerativeTrainer, GenerativeTrainSection
 from training.trainers.registry import gan_trainers_registry
 from training.updater import trainable
 from training.window import mean_terms
@@ -41,7 +42,7 @@ class GanTrainSection(GenerativeTrainSection):
 
 
 @section
-class GanConfig(CommonConfig):
+class GanConfig(GenerativeConfig):
     train: GanTrainSection
     generator_args: Arguments = field(default_factory=dict)
     discriminator_args: Arguments = field(default_factory=dict)
@@ -50,6 +51,23 @@ class GanConfig(CommonConfig):
     disc_augment_args: Arguments = field(default_factory=dict)
     gen_losses: Coefficients = field(default_factory=dict)
     disc_losses: Coefficients = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class MoveDraws:
+    """What one player's move draws at random for a micro-batch."""
+
+    rng: StepRng
+    move: str
+    disc_augment: Any  # None: the discriminator sees images as they are
+
+    def rand(self, purpose: str) -> Tensor:
+        return self.rng.rand(f"{purpose}/{self.move}")
+
+    def augment(self, images: Tensor, which: str) -> Tensor:
+        if self.disc_augment is None:
+            return images
+        return self.disc_augment(images, self.rng.rand(f"augment/{self.move}/{which}", (self.disc_augment.numbers,)))
 
 
 @contextmanager
@@ -111,6 +129,9 @@ class BaseGANTrainer(GenerativeTrainer):
         self.disc_losses = WeightedLosses(disc_losses_registry, self.config.disc_losses, arguments)
         self.disc_augment = self.roles.build("disc_augment") if self.roles.name("disc_augment") else None
 
+    def build_alarms(self) -> list[Alarm]:
+        return [*super().build_alarms(), LogitsApart()]
+
     def train_step(self) -> dict[str, Tensor]:
         terms = []
         for turn in range(self.batches_per_step):
@@ -123,18 +144,21 @@ class BaseGANTrainer(GenerativeTrainer):
     def discriminator_move(self, micros: list[MicroBatch]) -> dict[str, Tensor]:
         updater, generator, terms = self.updaters["discriminator"], self.networks["generator"], []
         for micro in micros:
-            z = self.latents(micro, "discriminator")
+            z, draws = self.latents(micro, "discriminator"), MoveDraws(micro.rng, "discriminator", self.disc_augment)
             with updater.micro_step(micro.last):
                 with torch.no_grad():
                     fake = generator(z, micro.cond).float()
                 outcome = GanOutcome(
                     step=micro.rng.step,
+                    progress=self.progress,
                     real=micro.images.detach().requires_grad_(True),
                     fake=fake.requires_grad_(True),
                     z=z,
+                    cond=micro.cond,
                     generator=generator,
                     discriminator=updater.wrapped,
-                    **self.surroundings(micro, "discriminator"),
+                    rand=draws.rand,
+                    augment=draws.augment,
                 )
                 loss, parts = self.disc_losses(outcome)
                 logits = {"real_logits": outcome.real_logits, "fake_logits": outcome.fake_logits}
@@ -146,34 +170,24 @@ class BaseGANTrainer(GenerativeTrainer):
         updater, terms = self.updaters["generator"], []
         with watching(self.networks["discriminator"]) as disc:
             for micro in micros:
-                z = self.latents(micro, "generator")
+                z, draws = self.latents(micro, "generator"), MoveDraws(micro.rng, "generator", self.disc_augment)
                 with updater.micro_step(micro.last):
                     outcome = GanOutcome(
                         step=self.step,
+                        progress=self.progress,
                         real=micro.images,
                         fake=updater.wrapped(z, micro.cond).float(),
                         z=z,
+                        cond=micro.cond,
                         generator=updater.wrapped,
                         discriminator=disc,
-                        **self.surroundings(micro, "generator"),
+                        rand=draws.rand,
+                        augment=draws.augment,
                     )
                     loss, parts = self.gen_losses(outcome)
                 updater.backward(loss)
                 terms.append(parts)
         return mean_terms(terms) | {f"gen_{name}": value for name, value in updater.step(self.progress).items()}
-
-    def surroundings(self, micro: MicroBatch, move: str) -> dict[str, Any]:
-        """Return what both moves' outcomes have in common: labels, progress, and random numbers of the move's own."""
-
-        def augment(images: Tensor, which: str) -> Tensor:
-            if self.disc_augment is None:
-                return images
-            return self.disc_augment(images, micro.rng.rand(f"augment/{move}/{which}", (self.disc_augment.numbers,)))
-
-        def rand(purpose: str) -> Tensor:
-            return micro.rng.rand(f"{purpose}/{move}")
-
-        return {"cond": micro.cond, "progress": self.progress, "rand": rand, "augment": augment}
 
     def latents(self, micro: MicroBatch, move: str) -> Tensor:
         """Draw z [N, Z] for a move, and seed what the networks draw by themselves."""

@@ -1,6 +1,7 @@
 """What families that make images share: how images are made, looked at in training, and judged as a set."""
 
 from abc import abstractmethod
+from dataclasses import field
 from typing import Any
 
 import torch
@@ -8,9 +9,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from metrics.base import SetMetric
-from training.config import TrainSection
+from training.alarms import Alarm, DiversityFalls
+from training.config import CommonConfig, InferenceSection, TrainSection
 from training.data import open_held_out
-from training.evaluation import build_judge, pieces
+from training.evaluation import build_judge, check_analyses, pieces
 from training.registry import studies_registry
 from training.trainers.base import BaseTrainer
 from training.validation import QuickValidation
@@ -22,6 +24,21 @@ from utils.schema import PositiveInt, section
 @section
 class GenerativeTrainSection(TrainSection):
     val_num_images: PositiveInt = 202  # generated for each quick validation
+
+
+@section
+class SamplingSection(InferenceSection):
+    study: str = "sample"
+    num_images: PositiveInt | None = None  # default: as many as the test set, with its class distribution
+    classes: list[str] = field(default_factory=list)  # only these
+    seeds: PositiveInt = 1  # how often to sample and judge, with other noise: results are mean and spread
+    analyses: list[str] = field(default_factory=list)  # floor, memorisation, per_class, ...
+
+
+@section
+class GenerativeConfig(CommonConfig):
+    train: GenerativeTrainSection
+    inference: SamplingSection = field(default_factory=SamplingSection)
 
 
 class GenerativeTrainer(BaseTrainer):
@@ -45,11 +62,18 @@ class GenerativeTrainer(BaseTrainer):
 
     # ---- What the loop and the studies ask.
 
+    def check_config(self) -> None:
+        super().check_config()
+        check_analyses(self.config)
+
     def build_validation(self) -> QuickValidation:
         self.prepare_sampling()
         judge = build_judge(self.config, self.device) if distributed.is_main() else None
         real = open_held_out(self.roles, self.data) if judge else None
         return QuickValidation(self.quick_images, self.data.facts, judge, real, self.config.train.val_num_images)
+
+    def build_alarms(self) -> list[Alarm]:
+        return [*super().build_alarms(), DiversityFalls()]
 
     def setup_inference(self) -> None:
         super().setup_inference()

@@ -1,0 +1,1 @@
+"""Networks that tell what a picture shows, and their export."""

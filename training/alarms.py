@@ -1,0 +1,128 @@
+"""Early alarms: what is going wrong in a run, told while there is still time to stop it.
+
+An alarm reads the values that are logged anyway and speaks once. It never stops a run.
+"""
+
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Mapping
+
+Values = Mapping[str, float]
+
+
+class Alarm(ABC):
+    """Looks at the logged values of a run, losses and validations as they come."""
+
+    def __init__(self):
+        self.spoken = False
+
+    def look(self, values: Values) -> str | None:
+        """Return what is wrong, the first time that it is."""
+        if self.spoken:
+            return None
+        trouble = self.trouble(values)
+        self.spoken = trouble is not None
+        return trouble
+
+    @abstractmethod
+    def trouble(self, values: Values) -> str | None:
+        """Return what is wrong with these values, or with those since the run began; None if nothing is."""
+
+
+class LogitsApart(Alarm):
+    """The discriminator has won: its logits of real and generated images lie ``gap`` apart, ``times`` in a row.
+
+    At a gap of 10 a sigmoid calls its odds 20,000 to one, and a saturated discriminator teaches nothing.
+    """
+
+    def __init__(self, gap: float = 10.0, times: int = 5):
+        super().__init__()
+        self.gap, self.times, self.count = gap, times, 0
+
+    def trouble(self, values: Values) -> str | None:
+        if "real_logits" not in values or "fake_logits" not in values:
+            return None
+        apart = values["real_logits"] - values["fake_logits"]
+        self.count = self.count + 1 if apart > self.gap else 0
+        if self.count < self.times:
+            return None
+        return (
+            f"the discriminator's logits are {apart:.1f} apart: it has won; add or raise disc_losses.r1, augment, "
+            f"or lower its learning rate"
+        )
+
+
+class FigureTurnsUp(Alarm):
+    """A distance of the validations has risen ``times`` in a row and is ``factor`` times its lowest."""
+
+    def __init__(self, metric: str = "fid", times: int = 3, factor: float = 1.1):
+        super().__init__()
+        self.metric, self.factor = metric, factor
+        self.lowest = float("inf")
+        self.recent: deque[float] = deque(maxlen=times + 1)
+
+    def trouble(self, values: Values) -> str | None:
+        found = [value for name, value in values.items() if name.startswith("val_") and f"_{self.metric}" in name]
+        if not found:
+            return None
+        self.recent.append(found[0])
+        self.lowest = min(self.lowest, found[0])
+        history = list(self.recent)
+        rising = len(history) == self.recent.maxlen and all(a < b for a, b in zip(history, history[1:]))
+        if not rising or found[0] < self.factor * self.lowest:
+            return None
+        return (
+            f"{self.metric} has risen {len(history) - 1} times in a row, to {found[0]:.4g} from {self.lowest:.4g}: "
+            f"the run gets worse (train.best_metric keeps its best checkpoint)"
+        )
+
+
+class DiversityFalls(Alarm):
+    """Samples with fixed noise have become ``factor`` times more alike than they once were: a collapse."""
+
+    def __init__(self, factor: float = 2.0):
+        super().__init__()
+        self.factor, self.highest = factor, 0.0
+
+    def trouble(self, values: Values) -> str | None:
+        diversity = values.get("val_diversity")
+        if diversity is None:
+            return None
+        self.highest = max(self.highest, diversity)
+        if diversity * self.factor > self.highest:
+            return None
+        return (
+            f"the samples' diversity has fallen to {diversity:.1f} grey levels from {self.highest:.1f}: they collapse "
+            f"into a few images; look at the grid"
+        )
+
+
+class EmaLags(Alarm):
+    """The averaged weights are far from the weights: they remember the start of the run more than what was learned."""
+
+    def __init__(self, share: float = 0.5, after: int = 3):
+        super().__init__()
+        self.share, self.after, self.looks = share, after, 0
+
+    def trouble(self, values: Values) -> str | None:
+        distance = values.get("val_ema_distance")
+        if distance is None:
+            return None
+        self.looks += 1
+        if self.looks <= self.after or distance < self.share:
+            return None
+        return (
+            f"the averaged weights are {distance:.0%} of the weights' length away from them: the average lags behind; "
+            f"lower ema_args.halflife"
+        )
+
+
+class Alarms:
+    """Several alarms as one."""
+
+    def __init__(self, members: list[Alarm]):
+        self.members = members
+
+    def look(self, values: Values) -> list[str]:
+        """Return what is wrong, a line each; nothing that was said before."""
+        return [trouble for member in self.members if (trouble := member.look(values))]

@@ -1,0 +1,59 @@
+"""Which checkpoint of a run was the best, by one figure of its validations."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from training.checkpoints import checkpoint_name
+from training.config import TrainSection
+from utils.errors import ConfigError
+from utils.files import whole_file
+
+
+class Best:
+    """Remembers, in ``best.json`` beside the checkpoints, the step whose figure was best; that file is never pruned.
+
+    ``metric`` is the end of a figure's name: ``fid768`` is ``val_quick202_fid768``. None: nothing is remembered.
+    """
+
+    def __init__(self, folder: Path, metric: str | None, best_is: Literal["lowest", "highest"]):
+        self.folder, self.metric = folder, metric
+        self.sign = 1 if best_is == "lowest" else -1
+
+    @classmethod
+    def of(cls, folder: Path, train: TrainSection) -> "Best":
+        return cls(folder, train.best_metric, train.best_is)
+
+    def is_better(self, figures: Mapping[str, float]) -> bool:
+        """Tell whether this validation is the best so far."""
+        if self.metric is None:
+            return False
+        before = self.record()
+        return before is None or self.sign * self.value(figures) < self.sign * before["value"]
+
+    def value(self, figures: Mapping[str, float]) -> float:
+        """Return the figure that counts. Raises :class:`ConfigError` when the validation has none of its name."""
+        for name, value in figures.items():
+            if name.endswith(f"_{self.metric}"):
+                return value
+        known = ", ".join(figures) or "none: set train.val_metrics"
+        raise ConfigError(f"train.best_metric={self.metric}: no figure of the validation ends so (there are {known})")
+
+    def remember(self, figures: Mapping[str, float], step: int) -> None:
+        """Note that the checkpoint of ``step`` is the best."""
+        with whole_file(self.folder / "best.json") as file:
+            json.dump({"metric": self.metric, "value": self.value(figures), "step": step}, file)
+
+    def record(self) -> dict | None:
+        """Return what is remembered; None when there is nothing, or the checkpoint is not there any more."""
+        try:
+            record = json.loads((self.folder / "best.json").read_text())
+        except (OSError, ValueError):
+            return None
+        return record if (self.folder / checkpoint_name(record["step"])).exists() else None
+
+    def path(self) -> Path | None:
+        """Return the best checkpoint, or None."""
+        record = self.record()
+        return None if record is None else self.folder / checkpoint_name(record["step"])
