@@ -2,6 +2,18 @@
 
 from models.classifiers import export, noisy, resnet
 from models.diffusion import base_diffusion, denoisers, unet
-from models.gan import base, dcgan
+from models.gan import base, dcgan, r3gan, sagan, sngan
 
-__all__ = ["base", "base_diffusion", "dcgan", "denoisers", "export", "noisy", "resnet", "unet"]
+__all__ = [
+    "base",
+    "base_diffusion",
+    "dcgan",
+    "denoisers",
+    "export",
+    "noisy",
+    "r3gan",
+    "resnet",
+    "sagan",
+    "sngan",
+    "unet",
+]

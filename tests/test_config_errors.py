@@ -97,6 +97,18 @@ OVERRIDES: list[tuple[str, str, tuple[str, ...]]] = [
     ("gan", "disc_losses=null", ("disc_losses is empty", "name a loss, such as disc_losses.")),
     ("gan", "losses_args.r1.intervall=2", ("losses_args.r1.intervall", "Did you mean 'interval'?")),
     ("gan", "losses_args.r1.interval=0", ("losses_args.r1.interval=0", "greater than or equal to 1")),
+    ("gan", "losses_args.r1.until=2", ("losses_args.r1.until=2", "less than or equal to 1")),
+    ("gan", "train.disc_steps=0", ("train.disc_steps=0", "greater than or equal to 1")),
+    (
+        "gan",
+        "train.disc_augment=diffaugment disc_augment_args.policy=[colour]",
+        ("disc_augment_args.policy.0", "'color', 'translation' or 'cutout'"),
+    ),
+    (
+        "gan",
+        "train.schedule=cosine schedule_args.warmup=0.5 schedule_args.until=0.2",
+        ("schedule_args", "until=0.2", "warmup=0.5"),
+    ),
     ("diffusion", "inference.study=smaple", ("inference.study", "Did you mean 'sample'?")),
     ("diffusion", "data.augmentations=[horizontal_flap]", ("data.augmentations", "Did you mean 'horizontal_flip'?")),
     ("gan", "train.model=unet", ("train.model is not a config key", "generator")),

@@ -45,6 +45,14 @@ def choose_precision(amp: str, device: torch.device) -> Precision:
     return Precision(device.type, torch.float16)
 
 
+def check_fits(precision: Precision, amp: str, network: type, where: str) -> None:
+    """Raise :class:`ConfigError` when a network says, by ``fits_fp16 = False``, that its activations outgrow fp16."""
+    if precision.dtype == torch.float16 and not getattr(network, "fits_fp16", True):
+        raise ConfigError(
+            f"{where} outgrows fp16, which train.amp={amp} means here: set train.amp=bf16, or off on a GPU without it"
+        )
+
+
 def float32_if_fp16(device_type: str) -> AbstractContextManager:
     """Leave autocast where it computes in fp16: gradient penalties overflow there."""
     if torch.is_autocast_enabled(device_type) and torch.get_autocast_dtype(device_type) == torch.float16:

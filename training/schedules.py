@@ -10,19 +10,24 @@ from utils.schema import Fraction
 
 
 class Schedule:
-    """A factor that rises linearly from 0 over the first ``warmup`` of the run, and then follows ``shape``."""
+    """A factor that rises linearly from 0 over the first ``warmup`` of the run, and then follows ``shape``.
 
-    def __init__(self, warmup: Fraction = 0.0, final: Fraction = 0.0):
-        self.warmup, self.final = warmup, final
+    It is down at ``final`` when the share ``until`` of the run is done, and stays there.
+    """
+
+    def __init__(self, warmup: Fraction = 0.0, final: Fraction = 0.0, until: Fraction = 1.0):
+        if until < warmup:
+            raise ValueError(f"until={until} comes before the end of warmup={warmup}")
+        self.warmup, self.final, self.until = warmup, final, until
 
     def __call__(self, progress: float) -> float:
         if progress < self.warmup:
             return progress / self.warmup
-        rest = (progress - self.warmup) / max(1 - self.warmup, 1e-12)
+        rest = (progress - self.warmup) / max(self.until - self.warmup, 1e-12)
         return self.final + (1 - self.final) * self.shape(min(rest, 1.0))
 
     def shape(self, progress: float) -> float:
-        """Fall from 1 at the end of the warm-up to 0 at the end of the run."""
+        """Fall from 1 at the end of the warm-up, progress 0, to 0 at ``until``, progress 1."""
         raise NotImplementedError
 
 

@@ -17,14 +17,14 @@ from utils.seeding import derive_seed, generator_for
 
 @dataclass(frozen=True)
 class StepRng:
-    """Random numbers of some rows of one step's global batch: a function of (seed, purpose, step, row).
+    """Random numbers of some rows of one global batch: a function of (seed, purpose, number of the batch, row).
 
     Each draw makes the numbers of the whole global batch and takes its rows, so every process and every micro-batch
     gets what a single one would.
     """
 
     seed: int
-    step: int
+    step: int  # the number of the batch; the step's, unless a step takes several
     batch_size: int  # images in the global batch
     rows: slice
     device: torch.device
@@ -33,9 +33,9 @@ class StepRng:
         """Draw standard normal numbers, float32 [N, *shape]."""
         return torch.randn((self.batch_size, *shape), generator=self.generator(purpose), device=self.device)[self.rows]
 
-    def rand(self, purpose: str) -> Tensor:
-        """Draw a uniform number in [0, 1) for each image, float32 [N]."""
-        return torch.rand(self.batch_size, generator=self.generator(purpose), device=self.device)[self.rows]
+    def rand(self, purpose: str, shape: Sequence[int] = ()) -> Tensor:
+        """Draw uniform numbers in [0, 1) for each image, float32 [N, *shape]."""
+        return torch.rand((self.batch_size, *shape), generator=self.generator(purpose), device=self.device)[self.rows]
 
     def seed_layers(self, purpose: str) -> None:
         """Seed PyTorch's own generators, from which layers draw (dropout), for these rows."""
@@ -66,23 +66,28 @@ def micro_slices(share: Share, accumulate: int) -> list[slice]:
 
 
 class BatchFeed:
-    """The training data of one process, step by step: fetched, cut into micro-batches, augmented on the device."""
+    """The training data of one process, batch by batch: fetched, cut into micro-batches, augmented on the device.
 
-    def __init__(self, data: Data, config: CommonConfig, share: Share, device: torch.device, first_step: int):
+    A step takes ``per_step`` batches; batches are numbered through the run, and their random numbers go by the number.
+    """
+
+    def __init__(
+        self, data: Data, config: CommonConfig, share: Share, device: torch.device, first_step: int, per_step: int = 1
+    ):
         self.seed, self.share, self.device = config.exp.seed, share, device
         self.conditional = data.facts.conditional
         self.augmentations = {name: augmentations_registry[name]() for name in config.data.augmentations}
         self.slices = micro_slices(share, config.train.accumulate)
-        order = TrainingOrder(len(data.train), share, self.seed, first_step, config.train.steps)
+        order = TrainingOrder(len(data.train), share, self.seed, first_step * per_step, config.train.steps * per_step)
         self.batches = training_batches(data.train, order, config.data.workers, device)
 
-    def micro_batches(self, step: int) -> list[MicroBatch]:
-        """Fetch the batch of ``step``: called once for each, in order."""
+    def micro_batches(self, number: int) -> list[MicroBatch]:
+        """Fetch batch ``number`` of the run: called once for each, in order."""
         batch = next(self.batches)
-        return [self.micro_batch(batch, step, rows) for rows in self.slices]
+        return [self.micro_batch(batch, number, rows) for rows in self.slices]
 
-    def micro_batch(self, batch: Batch, step: int, rows: slice) -> MicroBatch:
-        rng = StepRng(self.seed, step, self.share.batch_size, rows, self.device)
+    def micro_batch(self, batch: Batch, number: int, rows: slice) -> MicroBatch:
+        rng = StepRng(self.seed, number, self.share.batch_size, rows, self.device)
         own = slice(rows.start - self.share.rows.start, rows.stop - self.share.rows.start)
         images = to_float(batch.images[own])
         for name, augment in self.augmentations.items():

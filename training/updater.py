@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from training.optimizers import Annealed
 from training.precision import Precision
 from training.schedules import Schedule
 from utils.distributed import world_size
@@ -56,6 +57,8 @@ class Updater:
         measured = {}
         for group, rate in zip(self.optimizer.param_groups, self.base_rates):
             group["lr"] = rate * self.schedule(progress)
+        if isinstance(self.optimizer, Annealed):
+            self.optimizer.anneal(progress)
         if self.max_grad_norm is not None:
             self.scaler.unscale_(self.optimizer)
             norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.max_grad_norm)

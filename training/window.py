@@ -50,10 +50,11 @@ class LossWindow:
 
 
 def mean_terms(parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Average the terms of a step's micro-batches; each names the same ones."""
+    """Average the terms of a step's batches and micro-batches, each over those that have it: a loss may skip some."""
     if len(parts) == 1:
         return parts[0]
-    return {name: torch.stack([part[name] for part in parts]).mean(0) for name in parts[0]}
+    names = dict.fromkeys(name for part in parts for name in part)
+    return {name: torch.stack([part[name] for part in parts if name in part]).mean(0) for name in names}
 
 
 def check_finite(values: dict[str, float], step: int) -> None:

@@ -13,14 +13,11 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from models.layers.checks import check_image_size
+from models.layers.checks import START, doublings
 from models.layers.embedding import LabelProjection, LatentAndLabel
 from models.registry import discs_registry, gens_registry
 from utils.batch import Condition
-from utils.errors import ConfigError
 from utils.schema import PositiveInt
-
-START = 4  # height and width at which the generator starts and the discriminator ends
 
 
 def init_dcgan(module: nn.Module) -> None:
@@ -34,11 +31,7 @@ def init_dcgan(module: nn.Module) -> None:
 
 def dcgan_widths(image_size: int, base_channels: int) -> list[int]:
     """Return the channels at 4, 8, ... image_size / 2: halved at each doubling, ``base_channels`` at the last."""
-    check_image_size(image_size, 2 * START, "dcgan")
-    doublings = (image_size // START).bit_length() - 1
-    if image_size != START * 2**doublings:
-        raise ConfigError(f"data.image_size {image_size}: dcgan takes 4 times a power of two (8, 16, 32, 64, ...)")
-    return [base_channels * 2**i for i in reversed(range(doublings))]
+    return [base_channels * 2**i for i in reversed(range(doublings(image_size, "dcgan")))]
 
 
 @gens_registry.add_to_registry(name="dcgan")

@@ -10,6 +10,7 @@ from torch import nn
 from models.diffusion.base_diffusion import BaseDiffusion
 from models.gan.base import BaseDiscriminator, BaseGenerator
 from models.gan.dcgan import DCGANDiscriminator, DCGANGenerator
+from models.registry import gens_registry
 from utils.batch import Condition
 from utils.errors import ConfigError
 
@@ -99,6 +100,16 @@ def test_dcgan_normalises_neither_the_image_it_makes_nor_the_one_it_judges():
 def test_dcgan_names_the_size_it_cannot_make(cls, size, message):
     with pytest.raises(ConfigError, match=f"data.image_size {size}.*{message}"):
         cls(size, 3, 0)
+
+
+@pytest.mark.parametrize("name", ["base_gen", "dcgan", "sngan", "sagan"])
+def test_a_generator_that_ends_in_tanh_stays_within_minus_one_and_one(name):
+    torch.manual_seed(0)
+    cls = gens_registry[name]
+    network = cls(image_size=16, image_channels=3, num_classes=3, **cls.smallest)
+    for parameter in network.parameters():
+        parameter.data *= 20
+    assert network(torch.randn(8, network.z_dim), Condition()).abs().max() <= 1
 
 
 def test_importing_models_imports_every_module_of_the_package():

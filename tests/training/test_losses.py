@@ -1,4 +1,4 @@
-"""Losses against their closed forms."""
+"""Losses of diffusion models against their closed forms."""
 
 import math
 from dataclasses import replace
@@ -12,105 +12,9 @@ from models.diffusion.denoisers import Prediction
 from models.registry import denoisers_registry
 from training.levels import LogNormalLevels
 from training.losses.diffusion import DiffusionOutcome
-from training.losses.gan import GanOutcome
-from training.losses.registry import disc_losses_registry, gen_losses_registry, losses_registry
+from training.losses.registry import losses_registry
 from utils.batch import Condition
 from utils.errors import ConfigError
-
-
-def gan_outcome(on_real: list[float], on_fake: list[float], **others) -> GanOutcome:
-    """An outcome with these logits."""
-    images = torch.zeros(1, 1, 1, 1)
-    logits = torch.tensor(on_real), torch.tensor(on_fake)
-    fields = {"step": 0, "real": images, "fake": images, "z": images, "cond": Condition(), "generator": None}
-    fields |= {"discriminator": None, "real_logits": logits[0], "fake_logits": logits[1]}
-    return GanOutcome(**{**fields, **others})
-
-
-def test_softplus_at_zero_is_the_logarithm_of_two():
-    outcome = gan_outcome([0.0, 0.0], [0.0, 0.0])
-    assert gen_losses_registry["softplus_gen"]()(outcome).item() == pytest.approx(math.log(2))
-    assert disc_losses_registry["softplus_disc"]()(outcome).item() == pytest.approx(2 * math.log(2))
-
-
-def test_softplus_is_the_negative_logarithm_of_the_right_answer_s_probability():
-    def sigmoid(x: float) -> float:
-        return 1 / (1 + math.exp(-x))
-
-    outcome = gan_outcome([2.0, -1.0], [0.5, -3.0])
-    expected_gen = -(math.log(sigmoid(0.5)) + math.log(sigmoid(-3.0))) / 2
-    expected_disc = -(math.log(sigmoid(2.0)) + math.log(sigmoid(-1.0))) / 2
-    expected_disc -= (math.log(1 - sigmoid(0.5)) + math.log(1 - sigmoid(-3.0))) / 2
-    assert gen_losses_registry["softplus_gen"]()(outcome).item() == pytest.approx(expected_gen)
-    assert disc_losses_registry["softplus_disc"]()(outcome).item() == pytest.approx(expected_disc)
-
-
-def test_hinge_stops_caring_beyond_the_margin():
-    """Real: 0, 0.5, 2 of the logits 3, 0.5, -1; fake: 0, 1.5, 3 of the logits -2, 0.5, 2."""
-    outcome = gan_outcome([3.0, 0.5, -1.0], [-2.0, 0.5, 2.0])
-    assert disc_losses_registry["hinge_disc"]()(outcome).item() == pytest.approx(2.5 / 3 + 4.5 / 3)
-    assert gen_losses_registry["hinge_gen"]()(outcome).item() == pytest.approx(-0.5 / 3)
-
-
-@pytest.mark.parametrize("kind", ["softplus", "hinge"])
-def test_the_players_pull_the_logits_of_generated_images_in_opposite_directions(kind):
-    slopes = []
-    for registry, name in ((gen_losses_registry, f"{kind}_gen"), (disc_losses_registry, f"{kind}_disc")):
-        fake = torch.zeros(4, requires_grad=True)
-        registry[name]()(gan_outcome([0.0], [], fake_logits=fake)).backward()
-        slopes.append(fake.grad)
-    assert (slopes[0] < 0).all()
-    torch.testing.assert_close(slopes[1], -slopes[0])
-
-
-class Quadratic(nn.Module):
-    """D(x) = 0.5 x^T A x with a symmetric A; its gradient at x is A x."""
-
-    def __init__(self, size: int):
-        super().__init__()
-        a = torch.randn(size, size, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-        self.a = nn.Parameter(a + a.T)
-
-    def forward(self, x: Tensor, cond: Condition) -> Tensor:
-        flat = x.flatten(1)
-        return 0.5 * ((flat @ self.a) * flat).sum(1)
-
-
-def quadratic(step: int = 0) -> tuple[GanOutcome, Quadratic, Tensor]:
-    disc = Quadratic(12)
-    x = torch.randn(5, 3, 2, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    return gan_outcome([0.0], [0.0], real=x, discriminator=disc, step=step), disc, x.flatten(1)
-
-
-def test_r1_is_half_the_mean_squared_gradient():
-    """|A x|^2 / 2, averaged over the images. The loss sums in float32."""
-    outcome, disc, x = quadratic()
-    expected = (x @ disc.a).square().sum(1).mean() / 2
-    assert disc_losses_registry["r1"]()(outcome).item() == pytest.approx(expected.item(), rel=1e-6)
-
-
-def test_the_gradient_of_r1_reaches_the_weights():
-    """Of |S x|^2 / 2 with S = (A + A^T) / 2 it is the symmetric part of (S x) x^T; here S = A."""
-    outcome, disc, x = quadratic()
-    disc_losses_registry["r1"]()(outcome).backward()
-    outer = torch.einsum("ni,nj->ij", x @ disc.a.detach(), x) / len(x)
-    torch.testing.assert_close(disc.a.grad, (outer + outer.T) / 2, rtol=1e-5, atol=1e-5)
-
-
-def test_r1_leaves_the_images_alone():
-    outcome, _, _ = quadratic()
-    disc_losses_registry["r1"]()(outcome).backward()
-    assert outcome.real.grad is None
-    assert not outcome.real.requires_grad
-
-
-def test_lazy_r1_comes_every_so_many_steps_and_weighs_so_much_more():
-    """Over sixteen steps the sum is the same as of the eager one."""
-    eager, lazy = disc_losses_registry["r1"](), disc_losses_registry["r1"](interval=4)
-    terms = [lazy(quadratic(step)[0]) for step in range(16)]
-    assert [step for step, term in enumerate(terms) if term is not None] == [0, 4, 8, 12]
-    total = sum(eager(quadratic(step)[0]).item() for step in range(16))
-    assert sum(term.item() for term in terms if term is not None) == pytest.approx(total)
 
 
 def diffusion_outcome(name: str, backbone: nn.Module, n: int = 6) -> DiffusionOutcome:

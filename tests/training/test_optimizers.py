@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from training.optimizers import Adam
+from training.optimizers import Adam, BurnInAdam
 from training.registry import optimizers_registry
 from utils.schema import check_arguments, settable_parameters
 
@@ -53,6 +53,22 @@ def test_decoupled_weight_decay_shrinks_a_weight_without_a_gradient():
         moved[name] = x.item()
     assert moved["adamw"] == pytest.approx(2 * (1 - 0.1 * 0.5))
     assert moved["adam"] == pytest.approx(2 - 0.1)
+
+
+def test_burn_in_adam_s_memory_grows_along_half_a_cosine_and_stays():
+    """From 0.9 to 0.99 over a fifth of the run; halfway there it is halfway."""
+    optimizer = BurnInAdam([number()], betas=[0.0, 0.99], beta2_start=0.9, until=0.2)
+    seen = []
+    for progress in (0.0, 0.1, 0.2, 1.0):
+        optimizer.anneal(progress)
+        seen.append(optimizer.param_groups[0]["betas"])
+    assert [beta1 for beta1, _ in seen] == [0.0] * 4
+    assert [beta2 for _, beta2 in seen] == pytest.approx([0.9, 0.945, 0.99, 0.99])
+
+
+def test_a_starting_beta2_of_one_is_an_error_with_the_rule():
+    with pytest.raises(ValueError, match=r"give two numbers in \[0, 1\)"):
+        BurnInAdam([number()], beta2_start=1.0)
 
 
 def test_sgd_is_the_gradient_times_the_rate_and_momentum_adds_up():

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from training.compiling import compile_in_place
-from training.precision import Precision, choose_precision, float32_if_fp16
+from training.precision import Precision, check_fits, choose_precision, float32_if_fp16
 from utils.errors import ConfigError
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
@@ -53,6 +53,18 @@ def test_autocast_computes_in_the_type_that_its_name_says(name):
 def test_penalties_leave_fp16_and_nothing_else(name, inside):
     with Precision("cpu", DTYPES[name]).autocast(), float32_if_fp16("cpu"):
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == getattr(torch, inside)
+
+
+class Wide:
+    fits_fp16 = False
+
+
+def test_a_network_that_outgrows_fp16_says_so_in_one_line_and_fits_the_other_types():
+    with pytest.raises(ConfigError, match=r"^train\.generator=wide outgrows fp16, which train\.amp=auto means here"):
+        check_fits(Precision("cuda", torch.float16), "auto", Wide, "train.generator=wide")
+    check_fits(Precision("cuda", torch.float16), "fp16", nn.Linear, "train.generator=linear")
+    for dtype in (None, torch.bfloat16):
+        check_fits(Precision("cuda", dtype), "auto", Wide, "train.generator=wide")
 
 
 def test_without_a_compiler_one_line_says_so_and_networks_run_as_they_are(monkeypatch):

@@ -39,6 +39,20 @@ def test_it_falls_from_one_to_its_final_value(cls, warmup):
 
 
 @falling
+def test_it_may_be_down_early_and_stays_there(cls):
+    """From 0.1 to 0.3 it does what it would do from 0 to 1."""
+    early, whole = cls(warmup=0.1, final=0.2, until=0.3), cls(final=0.2)
+    assert [early(0.1 + 0.2 * p) for p in MANY] == pytest.approx([whole(p) for p in MANY])
+    assert {round(early(p), 12) for p in MANY if p >= 0.3} == {0.2}
+
+
+@falling
+def test_the_end_cannot_come_before_the_warm_up_s(cls):
+    with pytest.raises(ValueError, match="until=0.1 comes before the end of warmup=0.2"):
+        cls(warmup=0.2, until=0.1)
+
+
+@falling
 def test_it_falls_to_nothing_by_default(cls):
     assert cls()(1.0) == pytest.approx(0, abs=1e-12)
 

@@ -22,6 +22,7 @@ def test_rows_draw_the_same_numbers_however_the_batch_is_cut(cuts):
     whole = rng(slice(0, 8))
     assert torch.equal(torch.cat([rng(part).randn("noise", (3, 2)) for part in parts]), whole.randn("noise", (3, 2)))
     assert torch.equal(torch.cat([rng(part).rand("level") for part in parts]), whole.rand("level"))
+    assert torch.equal(torch.cat([rng(part).rand("shift", (2,)) for part in parts]), whole.rand("shift", (2,)))
 
 
 def test_purposes_steps_and_seeds_draw_other_numbers_and_the_same_ones_again():
@@ -54,6 +55,18 @@ def micro_batches(tmp_path, step: int, share: Share, *overrides: str) -> list[Mi
     trainer = trainer_of(tmp_path, "gan", *overrides)
     data = open_training_data(trainer.roles, print)
     return BatchFeed(data, trainer.config, share, CPU, first_step=step).micro_batches(step)
+
+
+def test_a_step_of_two_batches_takes_what_two_steps_would(tmp_path):
+    """Batches are numbered through the run: batch 3 is the second one of step 1."""
+    trainer = trainer_of(tmp_path, "gan")
+    data = open_training_data(trainer.roles, print)
+    feed = BatchFeed(data, trainer.config, Share(8), CPU, first_step=1, per_step=2)
+    for number in (2, 3):
+        (micro,), (expected,) = feed.micro_batches(number), micro_batches(tmp_path, number, Share(8))
+        assert torch.equal(micro.images, expected.images)
+        assert torch.equal(micro.rng.rand("z"), expected.rng.rand("z"))
+    assert len(list(feed.batches)) == 2 * 7 - 4  # of the 7 steps' batches these are left
 
 
 def joined(micros: list[MicroBatch]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from training.optimizers import SGD, Adam
+from training.optimizers import SGD, Adam, BurnInAdam
 from training.precision import Precision
 from training.schedules import Constant, Linear
 from training.updater import Updater, freeze, trainable
@@ -78,6 +78,19 @@ def test_the_learning_rate_follows_the_schedule():
         take_step(updater, batch(), progress)
         rates.append(updater.optimizer.param_groups[0]["lr"])
     assert rates == pytest.approx([0, 0.25, 0.5, 0.275, 0.05])
+
+
+def test_an_annealed_optimizer_follows_the_run_also_after_it_is_restored():
+    net = network()
+    updater = Updater(net, BurnInAdam(net.parameters(), until=0.5), Constant(), CPU)
+    take_step(updater, batch(), progress=0.25)
+    restored = Updater(net, BurnInAdam(net.parameters(), until=0.5), Constant(), CPU)
+    restored.load_state_dict(deepcopy(updater.state_dict()))
+    betas = []
+    for each, progress in ((updater, 0.25), (restored, 0.25), (restored, 0.75)):
+        take_step(each, batch(), progress)
+        betas.append(each.optimizer.param_groups[0]["betas"][1])
+    assert betas == pytest.approx([0.945, 0.945, 0.99])
 
 
 def test_a_rate_of_zero_changes_nothing():

@@ -45,6 +45,7 @@ class BaseTrainer(ABC):
     network_roles: ClassVar[tuple[str, ...]]  # the roles that make the networks: a checkpoint fits only the same
     optimizer_roles: ClassVar[Mapping[str, str]]  # network: the role of its optimizer
     averaged: ClassVar[str]  # the network that is of use after training: validation and studies see its average
+    batches_per_step: int = 1  # a property where the config says
     metric_kind: ClassVar[type[Metric]]  # what train.val_metrics may name
     studies: ClassVar[ClassRegistry]  # what inference.study may name
     say = staticmethod(distributed.say)
@@ -146,7 +147,7 @@ class BaseTrainer(ABC):
             self.run.truncate_logs(self.step)
             self.run.list_left_out(self.data.leaks)
         distributed.barrier()
-        self.feed = BatchFeed(self.data, self.config, self.share, self.device, self.step)
+        self.feed = BatchFeed(self.data, self.config, self.share, self.device, self.step, self.batches_per_step)
         self.loggers = open_loggers(self.run, self.step)
         self.clock = Clock(self.device, self.config.train.stop_after_minutes, self.config.train.checkpoint_minutes)
 
@@ -158,10 +159,10 @@ class BaseTrainer(ABC):
         self.open_run()
         with self.clock.listening(), closing(self.run), closing(self.loggers):
             while self.step < train.steps and not self.clock.stop_due(self.step):
-                self.images_seen += self.share.batch_size
+                self.images_seen += self.images_per_step
                 self.window.add(self.train_step())
                 self.step += 1
-                self.clock.count(self.share.batch_size)
+                self.clock.count(self.images_per_step)
                 if self.due(train.log_step):
                     self.log_losses()
                 if self.due(train.val_step):
@@ -171,8 +172,13 @@ class BaseTrainer(ABC):
             self.save_checkpoint()
         self.tell_the_end()
 
-    def micro_batches(self) -> list[MicroBatch]:  # this step's images, cut into train.accumulate parts
-        return self.feed.micro_batches(self.step)
+    def micro_batches(self, turn: int = 0) -> list[MicroBatch]:
+        """Fetch a batch, cut into ``train.accumulate`` parts; ``turn``: which of the step's, in order."""
+        return self.feed.micro_batches(self.step * self.batches_per_step + turn)
+
+    @property
+    def images_per_step(self) -> int:
+        return self.share.batch_size * self.batches_per_step
 
     @property
     def progress(self) -> float:

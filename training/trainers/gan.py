@@ -2,29 +2,32 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 import models  # noqa: F401 - fills the registries
+import training.disc_augment  # noqa: F401
 from models.registry import discs_registry, gens_registry
 from training.alarms import Alarm, LogitsApart
 from training.config import Arguments, Coefficients
 from training.data import OFFERED
 from training.losses.builder import WeightedLosses, check_losses, check_no_stray_arguments
-from training.losses.gan import GanOutcome, logits_of
+from training.losses.gan import GanOutcome
 from training.losses.registry import disc_losses_registry, gen_losses_registry
+from training.precision import check_fits
+from training.registry import disc_augments_registry
 from training.roles import COMMON_ROLES, OPTIMIZER, Role
-from training.stepping import MicroBatch
+from training.stepping import MicroBatch, StepRng
 from training.trainers.generative import GenerativeConfig, GenerativeTrainer, GenerativeTrainSection
 from training.trainers.registry import gan_trainers_registry
 from training.updater import trainable
 from training.window import mean_terms
 from utils.batch import Condition
 from utils.errors import ConfigError
-from utils.schema import section
+from utils.schema import PositiveInt, section
 from utils.seeding import ImageRng
 
 
@@ -34,6 +37,8 @@ class GanTrainSection(GenerativeTrainSection):
     discriminator: str = "base_disc"
     gen_optimizer: str = "adam"
     disc_optimizer: str = "adam"
+    disc_steps: PositiveInt = 1  # discriminator updates a generator update, each on data.train_batch_size new images
+    disc_augment: str | None = None  # what the discriminator is shown of the images
 
 
 @section
@@ -43,8 +48,26 @@ class GanConfig(GenerativeConfig):
     discriminator_args: Arguments = field(default_factory=dict)
     gen_optimizer_args: Arguments = field(default_factory=dict)
     disc_optimizer_args: Arguments = field(default_factory=dict)
+    disc_augment_args: Arguments = field(default_factory=dict)
     gen_losses: Coefficients = field(default_factory=dict)
     disc_losses: Coefficients = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class MoveDraws:
+    """What one player's move draws at random for a micro-batch."""
+
+    rng: StepRng
+    move: str
+    disc_augment: Any  # None: the discriminator sees images as they are
+
+    def rand(self, purpose: str) -> Tensor:
+        return self.rng.rand(f"{purpose}/{self.move}")
+
+    def augment(self, images: Tensor, which: str) -> Tensor:
+        if self.disc_augment is None:
+            return images
+        return self.disc_augment(images, self.rng.rand(f"augment/{self.move}/{which}", (self.disc_augment.numbers,)))
 
 
 @contextmanager
@@ -62,7 +85,9 @@ def watching(network: nn.Module) -> Iterator[nn.Module]:
 class BaseGANTrainer(GenerativeTrainer):
     """Each step the discriminator learns to tell real from generated, then the generator to pass as real.
 
-    Both see the labels of the same real images; each move draws its own latents.
+    Both see the labels of the same real images; each move draws its own latents. With ``train.disc_steps`` of k the
+    discriminator takes k updates a step, on new images each: they all count as seen, so an epoch and the EMA's
+    half-life, in images, mean what they mean at k = 1.
     """
 
     schema = GanConfig
@@ -76,7 +101,12 @@ class BaseGANTrainer(GenerativeTrainer):
         "discriminator": Role(discs_registry, OFFERED),
         "gen_optimizer": OPTIMIZER,
         "disc_optimizer": OPTIMIZER,
+        "disc_augment": Role(disc_augments_registry),
     }
+
+    @property
+    def batches_per_step(self) -> int:
+        return self.config.train.disc_steps
 
     def check_config(self) -> None:
         super().check_config()
@@ -84,6 +114,8 @@ class BaseGANTrainer(GenerativeTrainer):
         check_losses(gen_losses_registry, config.gen_losses, config.losses_args, "gen_losses")
         check_losses(disc_losses_registry, config.disc_losses, config.losses_args, "disc_losses")
         check_no_stray_arguments(config.losses_args, config.gen_losses, config.disc_losses)
+        for role in self.network_roles:
+            check_fits(self.precision, config.train.amp, self.roles.cls(role), f"train.{role}={self.roles.name(role)}")
 
     def build_networks(self) -> dict[str, nn.Module]:
         built = {name: self.roles.build(name, **self.facts.offered()) for name in ("generator", "discriminator")}
@@ -95,65 +127,64 @@ class BaseGANTrainer(GenerativeTrainer):
         arguments = self.config.losses_args
         self.gen_losses = WeightedLosses(gen_losses_registry, self.config.gen_losses, arguments)
         self.disc_losses = WeightedLosses(disc_losses_registry, self.config.disc_losses, arguments)
+        self.disc_augment = self.roles.build("disc_augment") if self.roles.name("disc_augment") else None
 
     def build_alarms(self) -> list[Alarm]:
         return [*super().build_alarms(), LogitsApart()]
 
     def train_step(self) -> dict[str, Tensor]:
-        micros = self.micro_batches()
-        terms = self.discriminator_move(micros) | self.generator_move(micros)
-        self.ema.update(self.networks["generator"], self.share.batch_size, self.images_seen)
+        terms = []
+        for turn in range(self.batches_per_step):
+            micros = self.micro_batches(turn)
+            terms.append(self.discriminator_move(micros))
+        terms = mean_terms(terms) | self.generator_move(micros)
+        self.ema.update(self.networks["generator"], self.images_per_step, self.images_seen)
         return terms
 
     def discriminator_move(self, micros: list[MicroBatch]) -> dict[str, Tensor]:
         updater, generator, terms = self.updaters["discriminator"], self.networks["generator"], []
         for micro in micros:
-            z = self.latents(micro, "discriminator")
+            z, draws = self.latents(micro, "discriminator"), MoveDraws(micro.rng, "discriminator", self.disc_augment)
             with updater.micro_step(micro.last):
                 with torch.no_grad():
                     fake = generator(z, micro.cond).float()
-                outcome = self.judge_both(micro, fake, z, generator, updater.wrapped)
+                outcome = GanOutcome(
+                    step=micro.rng.step,
+                    progress=self.progress,
+                    real=micro.images.detach().requires_grad_(True),
+                    fake=fake.requires_grad_(True),
+                    z=z,
+                    cond=micro.cond,
+                    generator=generator,
+                    discriminator=updater.wrapped,
+                    rand=draws.rand,
+                    augment=draws.augment,
+                )
                 loss, parts = self.disc_losses(outcome)
+                logits = {"real_logits": outcome.real_logits, "fake_logits": outcome.fake_logits}
             updater.backward(loss)
-            logits = {"real_logits": outcome.real_logits, "fake_logits": outcome.fake_logits}
             terms.append(parts | {name: value.detach().mean() for name, value in logits.items()})
         return mean_terms(terms) | updater.step(self.progress)
-
-    def judge_both(
-        self, micro: MicroBatch, fake: Tensor, z: Tensor, generator: nn.Module, disc: nn.Module
-    ) -> GanOutcome:
-        """Ask the discriminator about real and generated images, in passes of their own."""
-        return GanOutcome(
-            step=self.step,
-            real=micro.images,
-            fake=fake,
-            z=z,
-            cond=micro.cond,
-            generator=generator,
-            discriminator=disc,
-            real_logits=logits_of(disc, micro.images, micro.cond),
-            fake_logits=logits_of(disc, fake, micro.cond),
-        )
 
     def generator_move(self, micros: list[MicroBatch]) -> dict[str, Tensor]:
         updater, terms = self.updaters["generator"], []
         with watching(self.networks["discriminator"]) as disc:
             for micro in micros:
-                z = self.latents(micro, "generator")
+                z, draws = self.latents(micro, "generator"), MoveDraws(micro.rng, "generator", self.disc_augment)
                 with updater.micro_step(micro.last):
-                    fake = updater.wrapped(z, micro.cond).float()
-                    loss, parts = self.gen_losses(
-                        GanOutcome(
-                            step=self.step,
-                            real=micro.images,
-                            fake=fake,
-                            z=z,
-                            cond=micro.cond,
-                            generator=updater.wrapped,
-                            discriminator=disc,
-                            fake_logits=logits_of(disc, fake, micro.cond),
-                        )
+                    outcome = GanOutcome(
+                        step=self.step,
+                        progress=self.progress,
+                        real=micro.images,
+                        fake=updater.wrapped(z, micro.cond).float(),
+                        z=z,
+                        cond=micro.cond,
+                        generator=updater.wrapped,
+                        discriminator=disc,
+                        rand=draws.rand,
+                        augment=draws.augment,
                     )
+                    loss, parts = self.gen_losses(outcome)
                 updater.backward(loss)
                 terms.append(parts)
         return mean_terms(terms) | {f"gen_{name}": value for name, value in updater.step(self.progress).items()}
