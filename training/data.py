@@ -81,7 +81,7 @@ def open_training_data(roles: Roles, say: Say) -> Data:
         test = open_split(roles, "val")
         check_same_classes(train, test)
         train, leaks = drop_leaks(train, test)
-        say(f"test photos in the training folder: {len(leaks)} files left out (left_out.txt in the run folder names them)")
+        say(f"test photos in the training folder: {len(leaks)} files left out (the run's left_out.txt names them)")
     train, dev = hold_out(train, data.dev_per_class)
     say(f"{len(train)} training images" + (f", {len(dev)} held out to choose settings on" if dev else ""))
     if len(train) < 1:

@@ -68,6 +68,7 @@ def save(trainer: BaseTrainer) -> Path:
         save_checkpoint(state, path)
         prune_checkpoints(trainer.run.checkpoints, trainer.config.train.keep_checkpoints, trainer.best.path())
     distributed.barrier()
+    trainer.saved_step = trainer.step
     return path
 
 
@@ -102,6 +103,7 @@ def resume(trainer: BaseTrainer) -> None:
         if newest is None and train.start_step not in (0, state["step"]):
             raise ConfigError(f"train.start_step={train.start_step}, but {path} is of step {state['step']}")
         restore(trainer, state, path)
+        trainer.saved_step = 0 if newest is None else trainer.step
         if newest is None:
             trainer.initial_weights = {"kind": "train.checkpoint_path", **describe_file(path)}
         elif state["training_files"] != files_key(trainer):

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from datasets.leaks import Leak
-from training.checkpoints import checkpoint_name, list_checkpoints
+from training.checkpoints import list_checkpoints
 from training.config import EVERYTHING, MAY_CHANGE, CommonConfig
 from utils.config import read_yaml, to_yaml
 from utils.errors import ConfigError
@@ -47,9 +47,6 @@ class RunFolder:
         """Return the newest whole checkpoint, or None."""
         found = list_checkpoints(self.checkpoints)
         return found[-1] if found else None
-
-    def has_checkpoint(self, step: int) -> bool:
-        return (self.checkpoints / checkpoint_name(step)).exists()
 
     def list_left_out(self, leaks: list[Leak]) -> None:
         """Write down which training files show a test photo."""

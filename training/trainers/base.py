@@ -57,6 +57,7 @@ class BaseTrainer(ABC):
         self.config = config
         self.roles = Roles(config, self.role_table)
         self.step = 0  # optimizer updates done
+        self.saved_step = 0  # of the run's newest checkpoint; every process knows it, without a look at the disk
         self.images_seen = 0  # training images, over all processes; in a step, its own are counted
 
     # ---- What a family says.
@@ -220,7 +221,7 @@ class BaseTrainer(ABC):
 
     def save_checkpoint(self) -> None:
         """Write everything that the run needs to go on, unless it is there already."""
-        if not self.step or self.run.has_checkpoint(self.step):
+        if self.step == self.saved_step:
             return
         check_finite(self.window.means(), self.step)
         path = persistence.save(self)
