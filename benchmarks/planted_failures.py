@@ -3,8 +3,8 @@
     python3 -m benchmarks.planted_failures train=DIR test=DIR [key=value ...]
 
 Every set is drawn from the training photos (less those that show a test photo) and is as large as the test set.
-dims=2048 and weights=FILE choose FID's features (see metrics_args.fid), size=64 pixels a side, seed=0, out=FILE.json
-keeps the table. On 2 CPU cores about 20 minutes; features are kept, so a second time takes one.
+dims=2048 and weights=FILE choose FID's features (see metrics_args.fid), classifier=FILE adds class fidelity, size=64
+pixels a side, seed=0, out=FILE.json keeps the table. On 2 CPU cores about 20 minutes; features are kept, so a second time takes one.
 """
 
 import json
@@ -22,6 +22,8 @@ from benchmarks.gaussian_baseline import default_device
 from datasets.base import ImageDataset
 from datasets.packed import Packed
 from datasets.splits import Selection, drop_leaks
+from evaluation.analysis import Subject
+from evaluation.class_fidelity import ClassFidelity
 from evaluation.floor import draw_like
 from evaluation.folders import SavedAsJpeg
 from evaluation.tables import aligned, figures, number
@@ -50,6 +52,7 @@ class Settings:
     weights: str | None = None
     size: PositiveInt = 64
     seed: NonNegativeInt = 0
+    classifier: str | None = None
     out: str | None = None
 
 
@@ -66,6 +69,9 @@ def main() -> None:
     results = {}
     for name, planted in plant(train, test, settings.seed).items():
         results[name] = judge.evaluate(ImageSet.of(test), ImageSet.of(planted))
+        if settings.classifier:
+            found = ClassFidelity(settings.classifier).run(Subject(test, judge, planted)).record
+            results[name] |= {key: found[key] for key in ("fidelity", "recognised")}
         print(f"{name}: {results[name]}", file=sys.stderr)
     print(table(results))
     if settings.out:
@@ -80,7 +86,7 @@ def plant(train: ImageDataset, test: ImageDataset, seed: int) -> dict[str, Image
     sets: dict[str, ImageDataset] = {"nothing (training photos)": photos}
     for remain in (50, 25, 10):
         if remain < len(train.class_names):
-            sets[f"{remain} of {len(train.class_names)} classes remain"] = few_classes(train, len(test), remain, seed)
+            sets[f"{remain} of {len(train.class_names)} classes remain"] = few_classes(train, test, remain, seed)
     quarter = rows[::4][: len(rows) // 4]
     sets[f"{len(quarter)} images, four times each"] = Selection(train, np.resize(quarter, len(rows)))
     sets["blurred to half the resolution"] = Changed(photos, "blurred", lambda images, _: blurred(images))
@@ -91,13 +97,24 @@ def plant(train: ImageDataset, test: ImageDataset, seed: int) -> dict[str, Image
     return sets
 
 
-def few_classes(train: ImageDataset, count: int, remain: int, seed: int) -> Selection:
-    """Choose ``count`` images of ``remain`` classes, which lie evenly among all, as many of each as can be."""
+def few_classes(train: ImageDataset, test: ImageDataset, remain: int, seed: int) -> Selection:
+    """Choose images of ``remain`` classes only, which lie evenly among all and have as many images each as can be.
+
+    The labels are the test set's: what was asked for. A remaining class is shown where it was asked for, and in place
+    of classes that are missing.
+    """
     rng = np.random.default_rng(derive_seed(seed, "few classes", remain))
     classes = np.linspace(0, len(train.class_names) - 1, remain).round().astype(int)
-    sizes = np.diff(np.linspace(0, count, remain + 1).round().astype(int))
+    sizes = np.diff(np.linspace(0, len(test), remain + 1).round().astype(int))
     members = [rng.permutation(np.flatnonzero(train.labels == label))[:size] for label, size in zip(classes, sizes)]
-    return Selection(train, np.concatenate(members))
+    missing = list(np.sort(test.labels[~np.isin(test.labels, classes)]))
+    asked = []
+    for label, rows in zip(classes, members):
+        own = int((test.labels == label).sum())
+        asked += [label] * own + [missing.pop() for _ in rows[own:]]
+    chosen = Selection(train, np.concatenate(members))
+    chosen.labels = np.array(asked)
+    return chosen
 
 
 class Changed(ImageDataset):

@@ -30,10 +30,12 @@ def test_every_set_is_as_large_as_the_test_set():
 
 
 def test_few_classes_remain_with_as_many_images_each_as_can_be():
-    left = few_classes(photos(per_class=50, classes=12), count=100, remain=3, seed=0)
-    assert np.unique(left.labels).tolist() == [0, 6, 11]
-    assert sorted(np.bincount(left.labels)[[0, 6, 11]]) == [33, 33, 34]
-    assert len(set(left.indices)) == 100
+    train, test = photos(per_class=50, classes=12), photos(per_class=8, classes=12, seed=1)
+    left = few_classes(train, test, remain=3, seed=0)
+    shown = train.labels[left.indices]
+    assert np.bincount(shown)[[0, 6, 11]].tolist() == [32, 32, 32] and len(set(left.indices)) == 96
+    assert np.bincount(left.labels).tolist() == [8] * 12  # what was asked for is the test set's
+    assert (shown == left.labels).sum() == 3 * 8  # the remaining classes are shown where they were asked for
 
 
 def test_a_blurred_image_has_lost_its_pixel_wide_stripes_and_kept_its_colour():
