@@ -4,7 +4,8 @@
 
 Every set is drawn from the training photos (less those that show a test photo) and is as large as the test set.
 dims=2048 and weights=FILE choose FID's features (see metrics_args.fid), classifier=FILE adds class fidelity, size=64
-pixels a side, seed=0, out=FILE.json keeps the table. On 2 CPU cores about 20 minutes; features are kept, so a second time takes one.
+pixels a side, seed=0, out=FILE.json keeps the table. On 2 CPU cores about 20 minutes; features are kept, so that a
+second time takes two.
 """
 
 import json
