@@ -19,6 +19,7 @@ from training.checkpoints import (
 )
 from training.data import Facts
 from training.ema import averaged_copy
+from training.export import load_export
 from training.posthoc_ema import reconstruct, save_snapshot
 from training.run_folder import plain
 from utils import distributed
@@ -164,9 +165,18 @@ def check_networks(trainer: BaseTrainer, state: State, path: str | Path) -> None
 
 
 def describe_file(path: str | Path) -> dict[str, str]:
-    """Name a file so that it can be told from any other."""
-    with open(path, "rb") as file:
-        return {"file": Path(path).name, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+    """Name a file, or a folder by the contents of its files, so that it can be told from others."""
+    digest = hashlib.sha256()
+    for part in sorted(Path(path).iterdir()) if Path(path).is_dir() else [Path(path)]:
+        digest.update(part.read_bytes())
+    return {"file": Path(path).name, "sha256": digest.hexdigest()}
+
+
+def describe_average(trainer: BaseTrainer) -> dict[str, Any]:
+    """Say which average of the weights images come from."""
+    config = trainer.checkpoint["config"]
+    own = {"ema": config["train"]["ema"], **config["ema_args"], "width": trainer.config.inference.ema_width}
+    return trainer.checkpoint.get("average", own)
 
 
 def check_family(trainer: BaseTrainer, state: State, path: str | Path) -> None:
@@ -187,7 +197,7 @@ def open_for_inference(trainer: BaseTrainer) -> State:
             raise ConfigError(f"train.checkpoint_path={word}: there is no such checkpoint in {folder}")
     if path is None:
         raise ConfigError("train.checkpoint_path=FILE is missing: name the checkpoint to study, or latest")
-    state = load_checkpoint(path)
+    state = load_export(Path(path)) if Path(path).is_dir() else load_checkpoint(path)
     check_networks(trainer, state, path)
     return {**state, "path": str(path)}
 

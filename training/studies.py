@@ -12,8 +12,9 @@ from torch import Tensor
 
 from evaluation.tables import result_table
 from training.evaluation import build_judge, labels_like
+from training.export import export_model
 from training.judging import Judgement, Record, check_kind, open_reference
-from training.persistence import describe_file
+from training.persistence import describe_average, describe_file
 from training.registry import studies_registry
 from training.run_folder import environment, plain, write_whole
 from utils.errors import ConfigError, DataError, MetricError, UserError, did_you_mean
@@ -66,6 +67,17 @@ class SampleStudy:
         record["analyses"] = {name: finding.record for name, finding in findings.items()}
         write_record(folder, record)
         trainer.say("\n".join([result_table(record), *(line for it in findings.values() for line in it.lines)]))
+
+
+@studies_registry.add_to_registry(name="export")
+class ExportStudy:
+    """Writes the averaged weights as a folder to publish (see ``training/export.py``)."""
+
+    def run(self, trainer: GenerativeTrainer) -> None:
+        folder = new_folder(trainer)
+        state = {**trainer.checkpoint, "average": describe_average(trainer)}
+        export_model(state, trainer.average.state_dict(), folder)
+        trainer.say(f"the exported model is in {folder}: sample from it with train.checkpoint_path={folder}")
 
 
 def prepare_judgement(trainer: GenerativeTrainer) -> tuple[ImageDataset | None, Judge | None, str]:
@@ -165,11 +177,7 @@ def weights_origin(trainer: BaseTrainer) -> dict[str, Any]:
         "checkpoint": describe_file(checkpoint["path"]),
         "step": checkpoint["step"],
         "training_images_seen": checkpoint["images_seen"],
-        "weights": {
-            "ema": checkpoint["config"]["train"]["ema"],
-            **checkpoint["config"]["ema_args"],
-            "width": trainer.config.inference.ema_width,
-        },
+        "weights": describe_average(trainer),
         "initial_weights": checkpoint.get("initial_weights"),  # random, or another file of this project
         "foreign_weights": False,  # no weights but this project's own can be loaded
     }
