@@ -106,6 +106,8 @@ def merge(below: Tree, above: Tree) -> Tree:
     for key, value in above.items():
         if isinstance(value, dict) and isinstance(merged.get(key), dict):
             merged[key] = merge(merged[key], value)
+        elif value is None and merged.get(key) is not None:
+            del merged[key]  # a null that removes nothing stays: its key may be a slip of the pen
         else:
             merged[key] = value
     return merged

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from utils.config import find, load_tree, parse_overrides, read_yaml, to_yaml, without_nulls
+from utils.config import find, load_tree, overlay, parse_overrides, read_yaml, to_yaml, without_nulls
 from utils.errors import ConfigError
 
 
@@ -155,3 +155,14 @@ def test_find_looks_along_a_path():
     assert find(tree, ["a", "b", "c"]) == 0
     assert find(tree, ["a", "x"]) is None
     assert find(tree, ["a", "b", "c", "d"]) is None
+
+
+def test_null_removes_an_inherited_argument_that_the_new_class_does_not_take():
+    """Of a role whose inherited class is the default: no config names it, so nothing says that it changes."""
+    below = {"train": {"steps": 1}, "ema_args": {"halflife": 5}}
+    above = {"train": {"ema": "power"}, "ema_args": {"halflife": None, "widths": [0.1]}}
+    assert overlay(below, above)["ema_args"] == {"widths": [0.1]}
+
+
+def test_null_that_removes_nothing_stays_so_that_its_name_is_checked():
+    assert overlay({"ema_args": {}}, {"ema_args": {"haflife": None}})["ema_args"] == {"haflife": None}
