@@ -56,7 +56,7 @@ def read_file(path: Path, seen: tuple[Path, ...] = ()) -> Tree:
     bases = bases if isinstance(bases, list) else [bases]
     merged: Tree = {}
     for base in bases:
-        if not isinstance(base, str):
+        if not isinstance(base, str) or "\0" in base:
             raise ConfigError(f"{path}: base must be a file name or a list of them, not {base!r}")
         merged = overlay(merged, read_file(path.parent / base, (*seen, path.resolve())))
     return overlay(merged, tree)
