@@ -32,7 +32,7 @@ environment: $(VENV)/.installed
 dev-environment: $(VENV)/.installed-dev
 
 $(VENV)/.installed: requirements.txt requirements-base.txt
-	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11, 4), "Python 3.11.4 or newer is needed: make PYTHON=python3.11 ..."'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 4) and "Python 3.11.4 or newer is needed: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) -r requirements.txt
 	touch $@
