@@ -18,23 +18,16 @@ table       prints the records of several evaluations side by side, if their num
 """
 
 import json
-import sys
 from pathlib import Path
 
 from evaluation.compare import Settings, compare_folders, read_record
 from evaluation.tables import comparison_table, result_table
-from utils.command import command
-from utils.config import parse_overrides
+from utils.command import command_of
 from utils.files import whole_file
-from utils.schema import bind
 
 
-@command
-def main() -> None:
-    if len(sys.argv) == 1:
-        print(__doc__)
-        return
-    settings = bind(Settings, parse_overrides(sys.argv[1:]))
+@command_of(Settings)
+def main(settings: Settings) -> None:
     if settings.table:
         print(comparison_table({path: read_record(path) for path in settings.table}))
         return

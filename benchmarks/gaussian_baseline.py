@@ -7,7 +7,6 @@ features (see metrics_args.fid), size=64 pixels a side, seed=0, out=FILE.png wri
 """
 
 import json
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
@@ -20,10 +19,9 @@ from metrics.features import ImageSet
 from metrics.fid import FID
 from metrics.judge import Judge
 from metrics.kid import KID
-from utils.command import command
-from utils.config import parse_overrides
+from utils.command import command_of
 from utils.images import image_grid, to_float, to_uint8, write_png
-from utils.schema import NonNegativeInt, PositiveInt, bind, section
+from utils.schema import NonNegativeInt, PositiveInt, section
 from utils.seeding import generator_for
 
 
@@ -40,12 +38,8 @@ class Settings:
     out: str | None = None
 
 
-@command
-def main() -> None:
-    if len(sys.argv) == 1:
-        print(__doc__)
-        return
-    settings = bind(Settings, parse_overrides(sys.argv[1:]))
+@command_of(Settings)
+def main(settings: Settings) -> None:
     judge = Judge({"fid": FID(settings.dims, settings.weights), "kid": KID()}, default_device())
     judge.prepare()
     real = ImageSet.of(Packed(settings.test, settings.size))

@@ -34,10 +34,9 @@ from metrics.judge import Judge
 from metrics.kid import KID
 from metrics.prdc import PRDC
 from utils.cache import fingerprint
-from utils.command import command
-from utils.config import parse_overrides
+from utils.command import command_of
 from utils.files import whole_file
-from utils.schema import NonNegativeInt, PositiveInt, bind, section
+from utils.schema import NonNegativeInt, PositiveInt, section
 from utils.seeding import derive_seed, generator_for
 
 NOISE = 16  # grey levels, the standard deviation of the planted noise
@@ -57,12 +56,8 @@ class Settings:
     out: str | None = None
 
 
-@command
-def main() -> None:
-    if len(sys.argv) == 1:
-        print(__doc__)
-        return
-    settings = bind(Settings, parse_overrides(sys.argv[1:]))
+@command_of(Settings)
+def main(settings: Settings) -> None:
     judge = Judge({"fid": FID(settings.dims, settings.weights), "kid": KID(), "prdc": PRDC()}, default_device())
     judge.prepare()
     test = Packed(settings.test, settings.size)

@@ -12,7 +12,6 @@ source=DIR          your own images: class folders, or images without classes, o
 out: data/food101_64, or data/NAME_SIZE for other images. A folder that exists is never written to.
 """
 
-import sys
 import tempfile
 from pathlib import Path
 
@@ -21,21 +20,15 @@ import numpy as np
 from datasets.image_folder import list_images
 from datasets.prepare_sources import Counts, Request, Source, find_source
 from utils.cache import read_json, write_json
-from utils.command import command
-from utils.config import parse_overrides
+from utils.command import command_of
 from utils.errors import DataError
-from utils.schema import bind
 
 RECORD = "prepared.json"  # beside train and test: what they were made from
 Found = dict[str, np.ndarray]  # train, test: int64 [classes], how many images each class has
 
 
-@command
-def main() -> None:
-    if len(sys.argv) == 1:
-        print(__doc__)
-        return
-    request = bind(Request, parse_overrides(sys.argv[1:]))
+@command_of(Request)
+def main(request: Request) -> None:
     source = find_source(request)
     out = Path(request.out or f"data/{source.name}").expanduser()
     made = prepare(source, out)

@@ -14,6 +14,7 @@ from datasets.splits import drop_leaks
 from evaluation.analysis import Finding, Subject
 from evaluation.folders import SavedAsJpeg, check_comparable, counts_by_class, open_folder
 from evaluation.registry import analyses_registry
+from evaluation.tables import Record
 from metrics.features import ImageSet
 from metrics.judge import Judge
 from metrics.registry import metrics_registry
@@ -21,8 +22,6 @@ from utils.config import without_nulls
 from utils.distributed import choose_device
 from utils.errors import ConfigError, MetricError, did_you_mean
 from utils.schema import check_arguments, section
-
-Record = dict[str, Any]
 
 
 @section

@@ -12,6 +12,7 @@ import numpy as np
 
 from datasets.base import ImageDataset
 from evaluation.analysis import Analysis, Finding, Subject
+from evaluation.folders import class_counts
 from evaluation.registry import analyses_registry
 from metrics.features import ImageSet
 from metrics.judge import Judge
@@ -103,10 +104,3 @@ def portions(members: np.ndarray, count: int, draws: int, rng: np.random.Generat
 def are_disjoint(real: ImageDataset, train: ImageDataset, draws: int) -> bool:
     """Tell whether ``draws`` sets share no image: only then is their spread that of independent sets."""
     return bool((class_counts(real) * draws <= class_counts(train)).all())
-
-
-def class_counts(dataset: ImageDataset) -> np.ndarray:
-    """Return the number of images of each class, int64 [classes]; unlabelled data are one class."""
-    if dataset.labels is None:
-        return np.array([len(dataset)])
-    return np.bincount(dataset.labels, minlength=len(dataset.class_names))

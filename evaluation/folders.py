@@ -80,12 +80,16 @@ def check_comparable(real: ImageDataset, fake: ImageDataset) -> None:
             )
 
 
+def class_counts(dataset: ImageDataset) -> np.ndarray:
+    """Return the number of images of each class, int64 [classes]; unlabelled data are one class."""
+    if dataset.labels is None:
+        return np.array([len(dataset)])
+    return np.bincount(dataset.labels, minlength=len(dataset.class_names))
+
+
 def counts_by_class(dataset: ImageDataset) -> dict[str, int]:
     """Return the number of images of each class by its name; empty for unlabelled data."""
-    if dataset.labels is None:
-        return {}
-    counts = np.bincount(dataset.labels, minlength=len(dataset.class_names))
-    return dict(zip(dataset.class_names, counts.tolist()))
+    return {} if dataset.labels is None else dict(zip(dataset.class_names, class_counts(dataset).tolist()))
 
 
 class InMemory(ImageDataset):

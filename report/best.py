@@ -19,11 +19,11 @@ from dataclasses import field
 from pathlib import Path
 from typing import Any
 
-from utils.command import command
-from utils.config import load_tree, parse_overrides
+from utils.command import command_of
+from utils.config import load_tree
 from utils.errors import DataError
 from utils.files import whole_file
-from utils.schema import PositiveFloat, PositiveInt, bind, section
+from utils.schema import PositiveFloat, PositiveInt, section
 
 ROOT = Path(__file__).parents[1]
 CFG = "train.guidance=cfg guidance_args.scale={} guidance_args.interval=[0.2,5.0]"
@@ -44,12 +44,9 @@ class Settings:
     set: list[str] = field(default_factory=list)
 
 
-@command
-def main() -> None:
-    if len(sys.argv) == 1:
-        print(__doc__)
-        return
-    Best(bind(Settings, parse_overrides(sys.argv[1:]))).run()
+@command_of(Settings)
+def main(settings: Settings) -> None:
+    Best(settings).run()
 
 
 class Best:

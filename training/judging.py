@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
@@ -13,6 +13,7 @@ from evaluation.analysis import Finding, Subject
 from evaluation.floor import Spread, spreads
 from evaluation.folders import InMemory
 from evaluation.registry import analyses_registry
+from evaluation.tables import Record
 from metrics.features import ImageSet
 from metrics.judge import Judge
 from training.data import open_split, open_training_data
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from datasets.base import ImageDataset
     from training.trainers.base import BaseTrainer
     from training.trainers.generative import GenerativeTrainer
-
-Record = dict[str, Any]  # what metrics.json holds
 
 
 def open_reference(trainer: BaseTrainer) -> ImageDataset:

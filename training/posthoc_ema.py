@@ -123,9 +123,3 @@ def add(total: dict[str, Tensor], name: str, tensor: Tensor, factor: float) -> N
         total[name].add_(tensor.float(), alpha=factor)
     else:
         total[name] = tensor.float() * factor
-
-
-def profile(tau: np.ndarray, time: float, gamma: float) -> np.ndarray:
-    """Return how much the weights of times ``tau`` count in the average of (time, gamma); it integrates to 1."""
-    inside = (tau >= 0) & (tau <= time)
-    return np.where(inside, (gamma + 1) / time * (np.clip(tau, 0, None) / time) ** gamma, 0.0)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from evaluation.tables import result_table
+from evaluation.tables import Record, result_table
 from training.evaluation import build_judge, labels_like
 from training.export import export_model
-from training.judging import Judgement, Record, check_kind, open_reference
+from training.judging import Judgement, check_kind, open_reference
 from training.persistence import describe_average, describe_file
 from training.registry import studies_registry
 from training.run_folder import environment, plain, write_whole

@@ -5,13 +5,16 @@ import os
 import sys
 from collections.abc import Callable
 from functools import wraps
-from typing import ParamSpec
+from typing import ParamSpec, TypeVar
 
 import torch
 
+from utils.config import parse_overrides
 from utils.errors import UserError
+from utils.schema import bind
 
 P = ParamSpec("P")
+T = TypeVar("T")
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 INTERRUPTED = 130  # what a shell expects of a program that Ctrl-C ended
 MEMORY_FIX = (
@@ -48,6 +51,23 @@ def command(main: Callable[P, None]) -> Callable[P, None]:
             leave("stopped by Ctrl-C", INTERRUPTED)
 
     return run
+
+
+def command_of(schema: type[T]) -> Callable[[Callable[[T], None]], Callable[[], None]]:
+    """Make ``main(settings)`` a command: its words, ``key=value``, are bound to ``schema``; without any it is help."""
+
+    def decorate(main: Callable[[T], None]) -> Callable[[], None]:
+        @command
+        @wraps(main)
+        def run() -> None:
+            if len(sys.argv) == 1:
+                print(sys.modules[main.__module__].__doc__)
+            else:
+                main(bind(schema, parse_overrides(sys.argv[1:])))
+
+        return run
+
+    return decorate
 
 
 def leave(message: str, status: int) -> None:

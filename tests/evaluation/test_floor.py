@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from evaluation.analysis import Subject
-from evaluation.floor import Floor, Spread, are_disjoint, class_counts, draw_like, measure_floor
+from evaluation.floor import Floor, Spread, are_disjoint, draw_like, measure_floor
+from evaluation.folders import class_counts
 from metrics.features import ImageSet
 from tests.evaluation.conftest import pictures
 from utils.errors import MetricError

@@ -14,7 +14,6 @@ from training.posthoc_ema import (
     coefficients,
     gamma_of,
     product,
-    profile,
     reconstruct,
     save_snapshot,
     width_of,
@@ -22,6 +21,12 @@ from training.posthoc_ema import (
 from utils.errors import ConfigError, DataError
 
 TAU = np.linspace(0, 1, 200_001)
+
+
+def profile(tau: np.ndarray, time: float, gamma: float) -> np.ndarray:
+    """Return how much the weights of times ``tau`` count in the average of (time, gamma); it integrates to 1."""
+    inside = (tau >= 0) & (tau <= time)
+    return np.where(inside, (gamma + 1) / time * (np.clip(tau, 0, None) / time) ** gamma, 0.0)
 
 
 def integral(values: np.ndarray) -> float:
