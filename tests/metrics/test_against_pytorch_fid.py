@@ -120,5 +120,5 @@ def test_with_true_weights(kind, dims, count, padded_home, tmp_path):
     fidelity = by_torch_fidelity(real, fake, dims=dims, weights_path=weights)
     ours = judged(real, fake, dims=dims, weights_path=weights)
     print(f"{kind}, dims {dims}: ours {ours:.7f}, pytorch-fid {theirs:.7f}, torch-fidelity {fidelity:.7f}")
-    assert ours == pytest.approx(theirs, abs=1e-3)
-    assert ours == pytest.approx(fidelity, abs=1e-3)
+    assert ours == pytest.approx(theirs, abs=1e-5)
+    assert ours == pytest.approx(fidelity, abs=1e-5)
