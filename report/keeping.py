@@ -1,4 +1,4 @@
-"""The small part of a run that a repository can hold: logs, one grid, some samples. No photo, no path of the machine."""
+"""The small part of a run that a repository can hold: logs, a grid, some samples. No photo, no path of the machine."""
 
 import os
 from pathlib import Path

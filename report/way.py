@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from report.keeping import save
+from report.keeping import COLOURS, save
 from training.launch import load_trainer
 from training.trainers.base import BaseTrainer
 from utils.batch import Condition
@@ -20,7 +20,7 @@ def draw_way(words: list[str], seed: int, path: Path) -> None:
     trainer = load_trainer(words)
     trainer.setup_inference()
     if hasattr(trainer, "sampling_levels"):
-        save(image_grid(way(trainer, seed).flatten(0, 1), columns=STOPS), path)
+        save(image_grid(way(trainer, seed).flatten(0, 1), columns=STOPS), path, COLOURS)
 
 
 @torch.no_grad()
