@@ -8,7 +8,7 @@ from PIL import Image
 
 from utils.errors import DataError
 from utils.files import whole_path
-from utils.images import image_grid, to_hwc
+from utils.images import image_grid, labelled_grid, to_hwc
 
 ROOT = Path(__file__).parents[1]
 LOGS = ("config.yaml", "metrics.jsonl", "timing.jsonl", "environment.jsonl", "alarms.jsonl", "left_out.txt")
@@ -28,9 +28,9 @@ def keep_run(run: Path, made: Path, kept: Path, out: Path) -> None:
             write(kept / name, sanitised((run / name).read_text(), out))
         elif name in NEEDED:
             raise DataError(f"{run} holds no {name}: train it first")
-    rows = [[read(path) for path in paths] for paths in by_class(made / "images")]
-    save(image_grid(torch.cat([torch.stack(row) for row in rows]), columns=len(rows[0])), kept / "grid.png", COLOURS)
-    save(image_grid(torch.stack([row[0] for row in rows]), columns=len(rows)), kept / "samples.png")
+    rows = [(name, torch.stack([read(path) for path in paths])) for name, paths in by_class(made / "images")]
+    save(labelled_grid(rows), kept / "grid.png", COLOURS)
+    save(image_grid(torch.stack([images[0] for _, images in rows]), columns=len(rows)), kept / "samples.png")
     keep_evaluation(made, kept, "metrics", out)
 
 
@@ -39,17 +39,14 @@ def keep_evaluation(made: Path, kept: Path, name: str, out: Path) -> None:
     write(kept / f"{name}.json", sanitised((made / "metrics.json").read_text(), out))
 
 
-def by_class(folder: Path) -> list[list[Path]]:
-    """Choose the first images of evenly chosen classes; rows of a folder without classes."""
+def by_class(folder: Path) -> list[tuple[str, list[Path]]]:
+    """Choose the first images of evenly chosen classes, by class; of a folder without classes, rows without names."""
     classes = sorted(path for path in folder.iterdir() if path.is_dir())
     if not classes:
         files = sorted(folder.glob("*.png"))[: ROWS * COLUMNS]
-        columns = min(COLUMNS, len(files))
-        return [files[row : row + columns] for row in range(0, len(files) // columns * columns, columns)]
+        return [("", files[row : row + COLUMNS]) for row in range(0, len(files), COLUMNS)]
     chosen = torch.linspace(0, len(classes) - 1, min(ROWS, len(classes))).round().int().tolist()
-    rows = [sorted(classes[index].glob("*.png"))[:COLUMNS] for index in chosen]
-    columns = min(len(row) for row in rows)
-    return [row[:columns] for row in rows]
+    return [(classes[index].name, sorted(classes[index].glob("*.png"))[:COLUMNS]) for index in chosen]
 
 
 def read(path: Path) -> torch.Tensor:

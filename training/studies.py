@@ -178,6 +178,7 @@ def weights_origin(trainer: BaseTrainer) -> dict[str, Any]:
         "step": checkpoint["step"],
         "training_images_seen": checkpoint["images_seen"],
         "weights": describe_average(trainer),
+        "parameters": sum(weight.numel() for weight in trainer.average.parameters()),
         "initial_weights": checkpoint.get("initial_weights"),  # random, or another file of this project
         "foreign_weights": False,  # no weights but this project's own can be loaded
     }
