@@ -75,9 +75,8 @@ def draw_results(results: Mapping[str, Spread], name: str, floor: float | None, 
             axis.annotate("floor: real photos", (floor, -0.55), xytext=(4, 0), textcoords="offset points", fontsize=7)
         axis.set_yticks(range(len(results)), list(results))
         axis.set_ylim(len(results) - 0.3, -0.9)
-        axis.set(
-            xlabel=f"{name} ({direction(name)}); crosses: training seeds, marker and bar: mean ± standard deviation"
-        )
+        key = "crosses: training seeds; marker and bar: mean ± standard deviation"
+        axis.set_xlabel(f"{name} ({direction(name)})\n{key}")
         save(figure, path)
 
 

@@ -12,7 +12,7 @@ from report.records import Experiment, SamplingStudy, differences, spread_of
 from report.wording import bullets, comparison, image, joined, number, table, value
 
 NOT_DRAWN = ("val_ema_distance", "grad_norm", "gen_grad_norm", "disc_grad_norm")
-MOST_PANELS = 6
+MOST_PANELS = 9
 
 
 @dataclass(frozen=True)
@@ -119,14 +119,13 @@ def overview_row(experiment: Experiment, metrics: Sequence[str], floor: dict, de
 
 
 def chain(material: Material) -> str:
-    """Return one line for each experiment and study: what was seen before, the idea, what came out, what next."""
-    head = ["experiment", "observed before", "hypothesis", "change", "result", "next"]
+    """Return a line for each experiment and study: the question, what came out of it, and what was tried next."""
     rows = []
     for it in [*material.experiments.values(), *material.studies.values()]:
         if it.header:
-            told = [it.header.get(name, "–") for name in ("Observed", "Hypothesis", "Change", "Conclusion", "Next")]
+            told = [it.header.get(name, "–") for name in ("Question", "Expected", "Conclusion", "Next")]
             rows.append([f"[{it.name}](#{it.name})", *told])
-    return table(head, rows) if rows else ""
+    return table(["experiment", "question", "expected", "came out", "next"], rows) if rows else ""
 
 
 def experiment_section(material: Material, experiment: Experiment) -> str:

@@ -14,10 +14,13 @@ PLACE = re.compile(r"\{\{([^{}]+)\}\}")
 
 
 def value(spread: Spread | None) -> str:
-    """Write mean and standard deviation over training seeds; a dash where nothing was measured."""
+    """Write mean and standard deviation over training seeds, to the deviation's second digit; a dash for nothing."""
     if spread is None:
         return "–"
-    return number(spread.mean) + ("" if spread.std is None else f" ± {spread.std:.2g}")
+    if not spread.std:
+        return number(spread.mean)
+    digits = max(1 - math.floor(math.log10(spread.std)), 0)
+    return f"{spread.mean:.{digits}f} ± {spread.std:.{digits}f}"
 
 
 def number(it: Any) -> str:
@@ -72,4 +75,4 @@ def filled(text: str, values: Mapping[str, str], where: str) -> str:
 
 
 def joined(parts: Sequence[str]) -> str:
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return "\n\n".join(part.strip("\n") for part in parts if part) + "\n"
