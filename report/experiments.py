@@ -26,6 +26,7 @@ import train
 from report.headers import read_header
 from report.keeping import keep_evaluation, keep_run
 from report.way import draw_way
+from utils.cache import fingerprint, read_json
 from utils.command import command_of
 from utils.config import read_yaml
 from utils.errors import ConfigError, did_you_mean
@@ -122,8 +123,8 @@ class Runner:
         train.main([*self.words(experiment, seed), f"exp.seed={seed}"])
         more = ["inference.analyses=[floor]", "metrics_args.floor.draws=3"] if seed == 0 else []
         made = self.infer(experiment, seed, "test", more)
-        keep_run(self.folder(experiment, seed), made, kept, self.out)
         draw_way([*self.words(experiment, seed), "train.checkpoint_path=latest"], SAMPLING_SEED, kept / "way.png")
+        keep_run(self.folder(experiment, seed), made, kept, self.out)
 
     def sample(self, study: Study, seed: int, kept: Path) -> None:
         """Judge every variant of a sampling study with one training seed's model."""
@@ -134,9 +135,15 @@ class Runner:
         for variant, words in study.variants.items():
             if not (kept / f"{variant}.json").exists():
                 there = [word.format(run=self.folder(experiment, seed)) for word in words]
-                name = f"{kept.parent.name}_{variant}"
-                made = self.infer(experiment, seed, name, [*there, f"inference.split={study.split}"])
+                made = self.judged_once(experiment, seed, [*there, f"inference.split={study.split}"])
                 keep_evaluation(made, kept, variant, self.out)
+
+    def judged_once(self, experiment: Experiment, seed: int, words: list[str]) -> Path:
+        """Return the evaluation by these words; several studies may ask for the same one."""
+        name = f"judged_{fingerprint(*words)[:8]}"
+        record = read_json(self.folder(experiment, seed) / name / "metrics.json")
+        done = record and record["results"]
+        return self.folder(experiment, seed) / name if done else self.infer(experiment, seed, name, words)
 
     def infer(self, experiment: Experiment, seed: int, name: str, words: list[str]) -> Path:
         """Make images with ``inference.py`` and judge them; return the folder."""
