@@ -1,16 +1,22 @@
 """A page with photos of the data set: real beside generated, and each sample's nearest training photos. Not for git."""
 
+import os
+from pathlib import Path
+
 import torch
 from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
 
+from datasets.base import ImageDataset
+from datasets.leaks import BOXES, box_means
 from report.html import to_html
 from report.keeping import read, save
-from report.records import Experiment, Run
+from report.records import Run
 from report.sections import Material
 from report.wording import image, joined
 from training.data import open_training_data
+from training.evaluation import pieces
 from training.launch import load_trainer
-from training.trainers.base import BaseTrainer
 from utils.errors import DataError
 from utils.files import whole_file
 from utils.images import labelled_grid
@@ -23,15 +29,7 @@ def photos_page(material: Material) -> None:
     """Write ``photos/README.md`` and ``photos/report.html``. Raises :class:`DataError` when the data is not there."""
     experiment = material.best or next(iter(material.experiments.values()))
     folder = material.folder / "photos"
-    samples = cut(experiment.runs[0])
-    train = open_training_data((trainer := trainer_of(experiment)).roles, trainer.say).train
-    pixels = torch.cat([train.images_at(rows) for rows in torch.arange(len(train)).split(4096)])
-    rows = [("generated", samples)]
-    near = nearest(samples, pixels)  # [N, NEAREST]
-    rows += [(f"nearest {place + 1}", pixels[near[:, place]]) for place in range(NEAREST)]
-    real = pixels[torch.linspace(0, len(pixels) - 1, len(samples)).round().long()]
-    save(labelled_grid(rows, scale=2), folder / "nearest.png")
-    save(labelled_grid([("generated", samples), ("real, other", real)], scale=2), folder / "real.png")
+    draw(experiment.runs[0], folder)
     page = joined([
         f"# Photos beside samples of {experiment.name}",
         "*This page shows photos of the data set: it stays out of git.*",
@@ -46,13 +44,22 @@ def photos_page(material: Material) -> None:
     print(f"{folder}: photos beside samples of {experiment.name}; keep it out of git")
 
 
-def trainer_of(experiment: Experiment) -> BaseTrainer:
-    run = experiment.runs[0]
-    trainer = load_trainer(
-        [f"exp.config_path={experiment.config['exp']['config_path']}", f"exp.seed={run.config['exp']['seed']}"]
-    )
-    trainer.check_config()
-    return trainer
+def draw(run: Run, folder: Path) -> None:
+    """Draw the two pictures of the page."""
+    samples, photos = cut(run), training_photos(run)
+    near = nearest(samples, photos)  # [N, NEAREST]
+    rows = [(f"nearest {place + 1}", photos.images_at(near[:, place].tolist())) for place in range(NEAREST)]
+    real = photos.images_at(torch.linspace(0, len(photos) - 1, len(samples)).round().long().tolist())
+    save(labelled_grid([("generated", samples), *rows], scale=2), folder / "nearest.png")
+    save(labelled_grid([("generated", samples), ("real, other", real)], scale=2), folder / "real.png")
+
+
+def training_photos(run: Run) -> ImageDataset:
+    """Return what the run was trained on; kept configs name folders by variables."""
+    places = {f"data.input_{split}_dir": run.config["data"][f"input_{split}_dir"] for split in ("train", "val")}
+    words = [f"{key}={os.path.expandvars(place)}" for key, place in places.items() if place]
+    trainer = load_trainer([f"exp.config_path={run.folder / 'config.yaml'}", *words])
+    return open_training_data(trainer.roles, trainer.say).train
 
 
 def cut(run: Run) -> Tensor:
@@ -68,7 +75,8 @@ def cut(run: Run) -> Tensor:
     return torch.stack([read(files[row]) for row in torch.linspace(0, len(files) - 1, 8).round().int().tolist()])
 
 
-def nearest(samples: Tensor, pixels: Tensor) -> Tensor:
+def nearest(samples: Tensor, photos: ImageDataset) -> Tensor:
     """Return the rows of the ``NEAREST`` photos of each sample, [N, NEAREST], by box means (RGB, 8 x 8)."""
-    boxes = [torch.nn.functional.adaptive_avg_pool2d(images.float(), 8).flatten(1) for images in (samples, pixels)]
-    return torch.cdist(*boxes).topk(NEAREST, largest=False).indices
+    ours = adaptive_avg_pool2d(samples.double(), BOXES).flatten(1)
+    theirs = [box_means(photos, rows) for rows in pieces(len(photos), 4096)]
+    return torch.cdist(ours, torch.cat(theirs)).topk(NEAREST, largest=False).indices
