@@ -11,11 +11,13 @@ import pytest
 
 import inference
 import train
+from datasets.image_folder import ImageFolder
 from evaluation.floor import Spread
 from report.build import main
+from report.photos import nearest
 from report.records import Run, differences, find_experiments
 from report.wording import comparison, value
-from tests.helpers import one_error_line
+from tests.helpers import one_error_line, write_image_folder
 from tests.runs import GENERATIVE, words, write_config
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -176,3 +178,9 @@ def test_a_difference_is_held_against_the_spread_over_seeds():
     assert "no more than seeds explain" in comparison(Spread((1.05, 1.25)), near)
     assert "one seed only" in comparison(Spread((3.0,)), near)
     assert value(Spread((1.0, 1.2))) == "1.10 ± 0.14" and value(None) == "–"
+
+
+def test_the_nearest_photo_of_a_training_photo_is_itself(tmp_path):
+    folder = write_image_folder(tmp_path / "photos", {"a": 9, "b": 9})
+    photos = ImageFolder(str(folder), 16)
+    assert nearest(photos.images_at([4, 11]), photos)[:, 0].tolist() == [4, 11]
