@@ -13,20 +13,17 @@ OUT/<family>/parts/: intro.md, failures.md, ideas.md, borrowings.md, ru.md; each
 the number in the logs.
 """
 
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 
-from report.html import to_html
-from report.pages import html_page, markdown_page, russian_page
-from report.photos import photos_page
-from report.records import ROOT, find_experiments, find_studies
-from report.sections import Material
 from utils.command import command
 from utils.config import parse_overrides
-from utils.errors import DataError
-from utils.files import whole_file
+from utils.errors import ConfigError
 from utils.schema import bind, section
 
-FAMILIES = ("diffusion", "gan")
+ROOT = Path(__file__).parents[1]
+LIBRARIES = ("matplotlib", "markdown")  # that nothing else here needs
 
 
 @section
@@ -41,43 +38,14 @@ class Settings:
 
 @command
 def main(words: list[str] | None = None) -> None:
-    import sys
-
     settings = bind(Settings, parse_overrides(sys.argv[1:] if words is None else words))
-    runs = Path(settings.runs).expanduser()
-    experiments = find_experiments(runs)
-    studies = find_studies(runs, Path(settings.configs))
-    materials = [gather(family, Path(settings.out).expanduser(), experiments, studies) for family in FAMILIES]
-    materials = [material for material in materials if material.experiments]
-    if not materials:
-        raise DataError(f"{runs} holds no runs of these families: {', '.join(FAMILIES)}")
-    for material in materials:
-        write_pages(material)
-        if settings.photos:
-            photos_page(material)
+    missing = [name for name in LIBRARIES if find_spec(name) is None]
+    if missing:
+        raise ConfigError(f"reports need {' and '.join(missing)}: pip install -r requirements-report.txt")
+    from report.making import make_reports
 
-
-def gather(family: str, out: Path, experiments: dict, studies: dict) -> Material:
-    """Take what belongs to one family."""
-    own = {name: it for name, it in experiments.items() if it.family == family}
-    others = {name: it for name, it in experiments.items() if it.family != family}
-    return Material(family, out / family, own, {name: it for name, it in studies.items() if it.of in own}, others)
-
-
-def write_pages(material: Material) -> None:
-    material.folder.mkdir(parents=True, exist_ok=True)
-    page = markdown_page(material)
-    russian = russian_page(material)
-    write(material.folder / "README.md", page)
-    if russian:
-        write(material.folder / "SUMMARY.ru.md", russian)
-    write(material.folder / "report.html", to_html(html_page(material, page, russian), material.folder))
-    print(f"{material.folder}: {len(material.experiments)} experiments, README.md and report.html")
-
-
-def write(path: Path, text: str) -> None:
-    with whole_file(path) as file:
-        file.write(text)
+    runs, out = Path(settings.runs).expanduser(), Path(settings.out).expanduser()
+    make_reports(runs, out, Path(settings.configs), settings.photos)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 
 from evaluation.floor import Spread
 from report.records import Experiment
+from report.wording import lower_is_better
 
 STYLES = [("#1b4f9c", "-", "o"), ("#d1782a", "--", "s"), ("#3c8d5a", ":", "^"), ("#8a3fa0", "-.", "D")]
 IMAGES = "training images seen (thousands)"
@@ -81,7 +82,7 @@ def draw_results(results: Mapping[str, Spread], name: str, floor: float | None, 
 
 
 def direction(name: str) -> str:
-    better = "lower" if name.startswith(("fid", "kid")) else "higher"
+    better = "lower" if lower_is_better(name) else "higher"
     kind = "a share, 0 to 1" if name.startswith(("precision", "recall", "coverage")) else "no unit"
     return f"{kind}; {better} is better"
 

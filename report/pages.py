@@ -3,8 +3,9 @@
 import json
 from pathlib import Path
 
+from report.overview import chain, overview
 from report.records import Experiment
-from report.sections import Material, chain, experiment_section, overview, study_section
+from report.sections import Material, dev_name, experiment_section, study_section
 from report.wording import filled, image, joined, link, number, table, value
 
 TITLES = {"diffusion": "Diffusion models", "gan": "GANs"}
@@ -13,6 +14,8 @@ MADE = (
     "Sections marked “by hand” come from [parts/](parts/); the thinking before each experiment from the header of its "
     "config, committed before the run, and the conclusion after it.*"
 )
+
+WAY = "The way from noise to image: what the model takes the image for, from the highest noise level to none."
 
 
 def markdown_page(material: Material) -> str:
@@ -88,16 +91,16 @@ def protocol(material: Material) -> str:
     record = material.judged[0].evaluations[0]
     origin, config = record["origin"], material.judged[0].config
     features = next(iter(origin.get("features", {}).values()), {})
-    floor = next((it.floor for it in material.judged if it.floor), {})
     lines = [
         f"Images of {config['data']['image_size']} pixels, {classes_of(config)}.",
         f"{number(origin['images'])} generated images against {number(origin.get('real_images', 0))} real ones of the "
         f"{origin['split']} split, {origin['file_format']}; sampling seed {origin['seed']} for every model.",
         f"Features: {features.get('network')} at {features.get('dims')} dims, weights sha256 "
         f"`{str(features.get('weights_sha256'))[:16]}`; FID at other than 2,048 dims is on a scale of its own.",
+        "Wall minutes are of a machine that did other work as well: they say nothing about speed.",
         "“±” is the standard deviation over training seeds (n − 1); the sampling noise is the same everywhere.",
     ]
-    if floor:
+    if material.floor:
         lines.append("The floor is what real training photos get in place of generated images: few images make even "
                      "them score worse than zero. What counts is the excess over it.")  # fmt: skip
     return "\n".join(f"* {line}" for line in lines)
@@ -113,24 +116,22 @@ def best(material: Material) -> str:
     it = material.best
     if it is None:
         return "Nothing was judged on the test split."
-    floor = it.floor or next((other.floor for other in material.judged if other.floor), {})
     rows = []
     for name in material.metrics:
-        result, below = it.result(name), floor.get(name)
-        rows.append([name, value(result), number(below["mean"]) if below else "–",
-                     number(result.mean - below["mean"]) if below else "–"])  # fmt: skip
-    origin = it.evaluations[0]["origin"]
-    sampling = {
-        key: origin[key] for key in ("sampler", "sampling_levels", "guidance", "evaluations_per_image") if key in origin
-    }
+        result, below = it.result(name), material.floor.get(name, {}).get("mean")
+        beside = ["–", "–"] if below is None else [number(below), number(result.mean - below)]
+        rows.append([name, value(result), *beside])
+    origin, dev = it.evaluations[0]["origin"], dev_name(it, material.metrics[0])
+    described = ("sampler", "sampling_levels", "guidance", "evaluations_per_image")
+    sampling = {key: origin[key] for key in described if key in origin}
     way = it.runs[0].picture("way")
     return joined([
-        f"By the last validation on dev: **[{it.name}](#{it.name})**, {number(origin.get('parameters', '–'))} "
-        f"parameters, {number(origin['training_images_seen'])} training images seen.",
-        table(["on the test split", it.name, "floor", "excess"], rows),
+        f"By {'the last validation on dev' if dev else 'the test split, as none was held out'}: "
+        f"**[{it.name}](#{it.name})**, {number(origin.get('parameters', '–'))} parameters, "
+        f"{number(origin['training_images_seen'])} training images seen.",
+        table(["on the test split", it.name, "floor", "difference"], rows),
         f"Sampling: `{json.dumps(sampling)}`. Foreign weights: {'yes' if origin['foreign_weights'] else 'none'}.",
-        f"The way from noise to image: what the model takes the image for, from the highest noise level to none.\n\n"
-        f"{image('from noise to image', way, material.folder)}" if way else "",
+        joined([WAY, image("from noise to image", way, material.folder)]) if way else "",
     ])  # fmt: skip
 
 

@@ -30,6 +30,17 @@ def number(it: Any) -> str:
     return f"{it:,}" if isinstance(it, int) else f"{it:.4g}"
 
 
+def lower_is_better(metric: str) -> bool:
+    return metric.startswith(("fid", "kid"))
+
+
+def best_of(results: Mapping[str, Spread | None], metric: str) -> str | None:
+    """Return whose mean is best; None where nobody has one."""
+    sign = 1 if lower_is_better(metric) else -1
+    means = {name: sign * spread.mean for name, spread in results.items() if spread}
+    return min(means, key=means.get) if means else None
+
+
 def comparison(ours: Spread, theirs: Spread) -> str:
     """Say how far two results are apart, and whether the spread over training seeds explains it."""
     difference = ours.mean - theirs.mean

@@ -92,7 +92,7 @@ def test_a_sampling_study_shows_every_variant_and_its_cost(kept, built):
     found = [it["results"]["fid"] for it in few]
     row = next(line for line in page.splitlines() if "few" in line and line.startswith("|"))
     assert any(same(cell.strip(), found) for cell in row.split("|"))
-    assert f"| {few[0]['origin']['evaluations_per_image']} |" in row and "judged on the dev split" in page
+    assert f"| {few[0]['origin']['evaluations_per_image']} |" in row and "against the dev split" in page
 
 
 def test_every_figure_has_axes_with_units_and_every_link_of_a_page_leads_somewhere(built):
@@ -184,3 +184,9 @@ def test_the_nearest_photo_of_a_training_photo_is_itself(tmp_path):
     folder = write_image_folder(tmp_path / "photos", {"a": 9, "b": 9})
     photos = ImageFolder(str(folder), 16)
     assert nearest(photos.images_at([4, 11]), photos)[:, 0].tolist() == [4, 11]
+
+
+def test_a_missing_library_is_one_line_with_the_fix(kept, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("report.build.LIBRARIES", ("matplotlib", "no_such_library"))
+    line = one_error_line(capsys, main, [f"runs={kept}", f"out={tmp_path}"])
+    assert "no_such_library" in line and "pip install -r requirements-report.txt" in line and "matplotlib" not in line
