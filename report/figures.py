@@ -63,7 +63,7 @@ def draw_line(axis: Axes, experiment: Experiment, name: str, style: tuple[str, s
         axis.fill_between(images, mean - std, mean + std, color=colour, alpha=0.2, linewidth=0)
 
 
-def draw_results(results: Mapping[str, Spread], name: str, floor: float | None, path: Path, best: str | None) -> None:
+def draw_results(results: Mapping[str, Spread], name: str, floor: Spread | None, path: Path, best: str | None) -> None:
     """Draw every value as a point, and mean +- one std beside it; a dashed line is what real photos get."""
     with plt.rc_context(STILL):
         figure, axis = plt.subplots(figsize=(2 * WIDTH, 0.34 * len(results) + 1.1))
@@ -72,8 +72,10 @@ def draw_results(results: Mapping[str, Spread], name: str, floor: float | None, 
             axis.plot(spread.values, [row] * len(spread.values), "x", color="0.45", ms=4)
             axis.errorbar(spread.mean, row + 0.22, xerr=spread.std or 0, color=colour, marker=marker, capsize=3, ms=5)
         if floor is not None:
-            axis.axvline(floor, color="black", linestyle="--", lw=1)
-            axis.annotate("floor: real photos", (floor, -0.55), xytext=(4, 0), textcoords="offset points", fontsize=7)
+            axis.axvline(floor.mean, color="black", linestyle="--", lw=1)
+            axis.annotate(
+                "floor: real photos", (floor.mean, -0.55), xytext=(4, 0), textcoords="offset points", fontsize=7
+            )
         axis.set_yticks(range(len(results)), list(results))
         axis.set_ylim(len(results) - 0.3, -0.9)
         key = "crosses: training seeds; marker and bar: mean ± standard deviation"

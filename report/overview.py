@@ -18,11 +18,11 @@ def overview(material: Material) -> str:
     first, floor = material.metrics[0], material.floor
     rows = [row(material, it) for it in material.judged]
     if floor:
-        cells = {name: number(floor[name]["mean"]) for name in material.metrics if name in floor}
+        cells = {name: value(floor[name]) for name in material.metrics if name in floor}
         rows.append(dict.fromkeys(rows[0], "") | {"experiment": "*floor: real photos*", "excess": "0"} | cells)
     path = material.folder / "figures" / "all.svg"
     results = {it.name: it.result(first) for it in material.judged}
-    draw_results(results, first, floor.get(first, {}).get("mean"), path, material.best.name)
+    draw_results(results, first, floor.get(first), path, material.best.name)
     figure = image(f"{first} of all experiments", path, material.folder)
     return joined([table(list(rows[0]), [list(cells.values()) for cells in rows]), figure])
 
@@ -40,7 +40,7 @@ def row(material: Material, experiment: Experiment) -> dict[str, str]:
         "evaluations an image": number(origin.get("evaluations_per_image", "–")),
         "wall minutes": f"{spread_of([run.seconds / 60 for run in experiment.runs]).mean:.1f}",
         first: value(result),
-        "excess": number(result.mean - floor[first]["mean"]) if first in floor else "–",
+        "excess": number(result.mean - floor[first].mean) if first in floor else "–",
         **{name: value(experiment.result(name)) for name in others},
         "on dev, while training": f"{value(experiment.last(dev))} ({dev.removeprefix('val_')})" if dev else "–",
     }
@@ -53,4 +53,8 @@ def chain(material: Material) -> str:
         if it.header:
             told = [it.header.get(name, "–") for name in ("Question", "Expected", "Conclusion", "Next")]
             rows.append([f"[{it.name}](#{it.name})", *told])
+    for name, header in material.planned.items():
+        rows.append(
+            [name, header.get("Question", "–"), header.get("Expected", "–"), "*written down, not run yet*", "–"]
+        )
     return table(["experiment", "question", "expected", "came out", "next"], rows) if rows else ""

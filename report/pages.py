@@ -118,8 +118,8 @@ def best(material: Material) -> str:
         return "Nothing was judged on the test split."
     rows = []
     for name in material.metrics:
-        result, below = it.result(name), material.floor.get(name, {}).get("mean")
-        beside = ["–", "–"] if below is None else [number(below), number(result.mean - below)]
+        result, below = it.result(name), material.floor.get(name)
+        beside = [value(below), number(result.mean - below.mean)] if below else ["–", "–"]
         rows.append([name, value(result), *beside])
     origin, dev = it.evaluations[0]["origin"], dev_name(it, material.metrics[0])
     described = ("sampler", "sampling_levels", "guidance", "evaluations_per_image")

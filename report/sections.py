@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+from evaluation.floor import Spread
 from evaluation.tables import figures
 from report.figures import draw_curves, draw_results
 from report.headers import CHAIN
@@ -23,6 +23,7 @@ class Material:
     experiments: dict[str, Experiment]
     studies: dict[str, SamplingStudy]
     others: dict[str, Experiment] = field(default_factory=dict)  # of other families
+    planned: dict[str, dict[str, str]] = field(default_factory=dict)  # headers of what was written down and not run
 
     @property
     def judged(self) -> list[Experiment]:
@@ -35,9 +36,10 @@ class Material:
         return [name for name in names if all(it.result(name) for it in self.judged)]
 
     @property
-    def floor(self) -> dict[str, Any]:
-        """What real photos get, by result, as one of the evaluations measured it; {} where none did."""
-        return next((it.floor for it in self.judged if it.floor), {})
+    def floor(self) -> dict[str, Spread]:
+        """What real photos get, by result, over the draws of one of the evaluations; {} where none measured it."""
+        measured = next((it.floor for it in self.judged if it.floor), {})
+        return {name: Spread(tuple(found["values"])) for name, found in measured.items()}
 
     @property
     def best(self) -> Experiment | None:
@@ -50,7 +52,7 @@ class Material:
     def values(self) -> dict[str, str]:
         """Return every result by the name it has in hand-written parts: ``edm.fid768``, ``guidance/cfg_3.fid768``."""
         found = {f"{it.name}.{name}": value(it.result(name)) for it in self.judged for name in self.metrics}
-        found |= {f"floor.{name}": number(floor["mean"]) for name, floor in self.floor.items()}
+        found |= {f"floor.{name}": value(floor) for name, floor in self.floor.items()}
         for study in self.studies.values():
             for variant, records in study.variants.items():
                 for name in figures(records[0]["results"]):

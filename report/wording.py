@@ -59,7 +59,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def bullets(fields: Mapping[str, str], names: Sequence[str]) -> str:
-    return "\n".join(f"* **{name}.** {fields[name]}" for name in names if fields.get(name))
+    return "\n".join(f"* **{name}:** {fields[name]}" for name in names if fields.get(name))
 
 
 def image(text: str, path: Path, folder: Path) -> str:

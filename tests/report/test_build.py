@@ -76,7 +76,7 @@ def test_a_number_that_no_log_knows_is_one_line(kept, experiments_folder, tmp_pa
 
 def test_the_chain_and_what_was_modified_come_from_headers_and_configs(built):
     page = (built / "diffusion" / "README.md").read_text()
-    assert "**Hypothesis.** wider is better, or not" in page and "**Conclusion.** as expected" in page
+    assert "**Hypothesis:** wider is better, or not" in page and "**Conclusion:** as expected" in page
     assert "| `model_args.base_channels` | `8` | `16` |" in page
     assert "fid: difference" in page  # beside the baseline
 
