@@ -87,7 +87,7 @@ OVERRIDES: list[tuple[str, str, tuple[str, ...]]] = [
     ("diffusion", "train.val_metrics=fid", ("train.val_metrics", "list")),
     ("diffusion", "metrics_args.fdi.dims=64", ("metrics_args", "Did you mean 'fid'?")),
     ("diffusion", "metrics_args.fid.dmis=64", ("metrics_args.fid.dmis", "Did you mean 'dims'?")),
-    ("diffusion", "metrics_args.fid.dims=100", ("metrics_args.fid.dims=100", "64, 192, 768 or 2048")),
+    ("diffusion", "metrics_args.fid.dims=100", ("metrics_args.fid: dims=100", "64, 192, 768 or 2048")),
     ("diffusion", "losses_coef.msee=1", ("losses_coef", "Did you mean 'mse'?")),
     ("diffusion", "losses_coef.edm=much", ("losses_coef.edm", "number")),
     ("diffusion", "losses_args.edm.p=1", ("losses_args.edm.p", "takes none, remove it")),
