@@ -111,6 +111,12 @@ OVERRIDES: list[tuple[str, str, tuple[str, ...]]] = [
     ),
     ("diffusion", "inference.study=smaple", ("inference.study", "Did you mean 'sample'?")),
     ("diffusion", "data.augmentations=[horizontal_flap]", ("data.augmentations", "Did you mean 'horizontal_flip'?")),
+    (
+        "diffusion",
+        "data.augmentations=[random_shift] augmentations_args.random_shift.reach=1.0",
+        ("augmentations_args.random_shift.reach=1.0", "less than 1"),
+    ),
+    ("diffusion", "augmentations_args.random_shift.reach=0.1", ("augmentations_args.random_shift", "add it there")),
     ("gan", "train.model=unet", ("train.model is not a config key", "generator")),
     ("diffusion", "train.steps=many", ('train.steps="many"', "integer")),
     ("diffusion", "train.steps=1.5", ("train.steps=1.5", "integer")),
