@@ -74,6 +74,8 @@ def complete(
 
 def build(settings: Settings) -> tuple[Judge, dict[str, Any]]:
     """Build the metrics and analyses that ``metrics`` names, each with its arguments."""
+    if not settings.metrics:
+        raise ConfigError("metrics=[] leaves nothing to do: name some, metrics=[fid,kid,prdc]")
     built = {name: metric_or_analysis(settings, name) for name in [*settings.metrics_args, *settings.metrics]}
     analyses = {name: built[name] for name in settings.metrics if isinstance(built[name], Analysis)}
     names = [name for name in settings.metrics if name not in analyses]
@@ -84,8 +86,9 @@ def build(settings: Settings) -> tuple[Judge, dict[str, Any]]:
 
 
 def metric_or_analysis(settings: Settings, name: str) -> SetMetric | Analysis:
-    """Build what has this name. Raises :class:`ConfigError` when neither registry knows it, or its arguments."""
-    known = {**metrics_registry.classes, **analyses_registry.classes}
+    """Build a metric of sets, or an analysis. Raises :class:`ConfigError` for a name or arguments that none has."""
+    judging_sets = {key: cls for key, cls in metrics_registry.classes.items() if issubclass(cls, SetMetric)}
+    known = {**judging_sets, **analyses_registry.classes}
     if name not in known:
         raise ConfigError(f"metrics: no '{name}'.{did_you_mean(name, list(known))}")
     return construct(known[name], settings.metrics_args.get(name, {}), f"metrics_args.{name}")
