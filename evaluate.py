@@ -32,7 +32,7 @@ def main(settings: Settings) -> None:
         print(comparison_table({path: read_record(path) for path in settings.table}))
         return
     record, lines = compare_folders(settings)
-    print("\n".join([result_table(record), *lines]))
+    print("\n".join([result_table(record), *lines] if record["results"] or not lines else lines))
     written = json.dumps(record, indent=2)
     if not settings.out:
         print(written)

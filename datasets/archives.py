@@ -62,7 +62,7 @@ def unpack_zip(archive: Path, folder: Path) -> None:
             for member in members:
                 kind = stat.S_IFMT(member.external_attr >> 16)
                 gate.check(member.filename, member.file_size, kind in (0, stat.S_IFREG, stat.S_IFDIR))
-            for member in tqdm(members, desc="unpacking", unit=" files", leave=False):
+            for member in tqdm(members, desc="unpacking", unit=" files", leave=False, disable=None):
                 file.extract(member, folder)
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:  # RuntimeError: it wants a password
         raise DataError(f"{archive} cannot be unpacked ({error}): get it again, or unpack it yourself") from error

@@ -16,7 +16,8 @@ def map_chunks(function: Callable[[range], T], count: int, title: str, chunk: in
     The first error stops the work that has not begun and is raised here.
     """
     chunks = [range(start, min(start + chunk, count)) for start in range(0, count, chunk)]
-    with ThreadPoolExecutor(os.cpu_count()) as pool, tqdm(total=count, desc=title, unit=" images", leave=False) as bar:
+    bar = tqdm(total=count, desc=title, unit=" images", leave=False, disable=None)  # None: off where no terminal is
+    with ThreadPoolExecutor(os.cpu_count()) as pool, bar:
         for rows, result in zip(chunks, pool.map(function, chunks)):
             bar.update(len(rows))
             yield result

@@ -79,7 +79,7 @@ class Shards(Source):
         shards = check_sums(self.folder / "SHA256SUMS")
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             done = pool.map(lambda shard: unpack_tar(shard, out), shards)
-            list(tqdm(done, total=len(shards), desc="unpacking", unit=" archives", leave=False))
+            list(tqdm(done, total=len(shards), desc="unpacking", unit=" archives", leave=False, disable=None))
 
 
 class TaskZip(Source):

@@ -53,6 +53,8 @@ class Finding:
 class Analysis(ABC):
     """A member takes its settings in its constructor and finds something out about a :class:`Subject`."""
 
+    sees_features = True  # False: it needs none of the judge's networks
+
     @abstractmethod
     def run(self, subject: Subject) -> Finding:
         """Look. Raises ``MetricError`` when something it needs is missing."""

@@ -26,6 +26,8 @@ class ClassFidelity(Analysis):
     ``classifier`` is a file that the study ``classify`` writes. The features of FID have no part in it.
     """
 
+    sees_features = False
+
     def __init__(self, classifier: str | None = None):
         self.classifier = classifier
 

@@ -11,17 +11,19 @@ import metrics  # noqa: F401
 from datasets.base import ImageDataset
 from datasets.leaks import check_no_overlap
 from datasets.splits import drop_leaks
-from evaluation.analysis import Finding, Subject
+from evaluation.analysis import Analysis, Finding, Subject
 from evaluation.folders import SavedAsJpeg, check_comparable, counts_by_class, open_folder
 from evaluation.registry import analyses_registry
 from evaluation.tables import Record
+from metrics.base import SetMetric
 from metrics.features import ImageSet
 from metrics.judge import Judge
 from metrics.registry import metrics_registry
-from utils.config import without_nulls
 from utils.distributed import choose_device
 from utils.errors import ConfigError, MetricError, did_you_mean
-from utils.schema import check_arguments, section
+from utils.schema import construct, section
+
+STANDARD_METRICS = ["fid", "kid", "prdc"]
 
 
 @section
@@ -31,7 +33,7 @@ class Settings:
     real: str = ""
     fake: str = ""
     train: str = ""
-    metrics: list[str] = field(default_factory=lambda: ["fid", "kid", "prdc"])
+    metrics: list[str] = field(default_factory=lambda: list(STANDARD_METRICS))
     metrics_args: dict[str, dict[str, Any]] = field(default_factory=dict)
     split: str = "test"  # what the reference is called in the record
     protocol: Literal["lossless", "jpeg"] = "lossless"
@@ -72,22 +74,24 @@ def complete(
 
 def build(settings: Settings) -> tuple[Judge, dict[str, Any]]:
     """Build the metrics and analyses that ``metrics`` names, each with its arguments."""
-    for name in [*settings.metrics, *settings.metrics_args]:
-        where = f"metrics_args.{name}"
-        check_arguments(metric_or_analysis(name), settings.metrics_args.get(name, {}), where)
-    arguments = {name: without_nulls(settings.metrics_args.get(name, {})) for name in settings.metrics}
-    wanted = [name for name in settings.metrics if name in metrics_registry] or ["fid", "kid", "prdc"]
-    built = {name: metrics_registry[name](**without_nulls(settings.metrics_args.get(name, {}))) for name in wanted}
-    analyses = {name: analyses_registry[name](**arguments[name]) for name in arguments if name in analyses_registry}
-    return Judge(built, choose_device(settings.device)), analyses
+    if not settings.metrics:
+        raise ConfigError("metrics=[] leaves nothing to do: name some, metrics=[fid,kid,prdc]")
+    built = {name: metric_or_analysis(settings, name) for name in [*settings.metrics_args, *settings.metrics]}
+    analyses = {name: built[name] for name in settings.metrics if isinstance(built[name], Analysis)}
+    names = [name for name in settings.metrics if name not in analyses]
+    if not names and any(analysis.sees_features for analysis in analyses.values()):
+        names = STANDARD_METRICS
+    chosen = {name: built.get(name) or metric_or_analysis(settings, name) for name in names}
+    return Judge(chosen, choose_device(settings.device)), analyses
 
 
-def metric_or_analysis(name: str) -> type:
-    """Return the class of this name. Raises :class:`ConfigError` when neither registry has it."""
-    for registry in (metrics_registry, analyses_registry):
-        if name in registry:
-            return registry[name]
-    raise ConfigError(f"metrics: no '{name}'.{did_you_mean(name, [*metrics_registry, *analyses_registry])}")
+def metric_or_analysis(settings: Settings, name: str) -> SetMetric | Analysis:
+    """Build a metric of sets, or an analysis. Raises :class:`ConfigError` for a name or arguments that none has."""
+    judging_sets = {key: cls for key, cls in metrics_registry.classes.items() if issubclass(cls, SetMetric)}
+    known = {**judging_sets, **analyses_registry.classes}
+    if name not in known:
+        raise ConfigError(f"metrics: no '{name}'.{did_you_mean(name, list(known))}")
+    return construct(known[name], settings.metrics_args.get(name, {}), f"metrics_args.{name}")
 
 
 def open_side(settings: Settings, key: str) -> ImageDataset:

@@ -13,31 +13,52 @@ from tqdm import tqdm
 
 from metrics.registry import features_registry
 from utils.cache import cache_dir, fingerprint
-from utils.errors import MetricError
+from utils.errors import ConfigError, MetricError
 from utils.files import whole_file
 
 logger = logging.getLogger(__name__)
+STANDARD = "inception"  # the network that FID is defined on: results by another carry its name
 
 
 @dataclass(frozen=True)
 class FeatureSpec:
     """Which features a metric judges. Metrics with equal specs share one network and one pass over the images."""
 
-    network: str = "inception"  # a name in features_registry
+    network: str = STANDARD  # a name in features_registry
     dims: int = 2048
     weights_path: str | None = None  # None: the network's own download
 
+    @classmethod
+    def of(cls, network: str | None, dims: int | None, weights_path: str | None) -> "FeatureSpec":
+        """Return the spec of what a config says; what it leaves out is the standard.
+
+        Raises :class:`ConfigError` for a network or dims that do not exist.
+        """
+        network = network or STANDARD
+        choices = features_registry.find(network, "network").choices
+        if dims not in (None, *choices):
+            raise ConfigError(f"dims={dims}: {network} has {listed(sorted(choices))}")
+        return cls(network, dims or choices[0], weights_path)
+
     @property
     def suffix(self) -> str:
-        """What a result's name carries: nothing for the standard network, ``768`` or ``_dinov2`` for another."""
-        if self.network != "inception":
-            return f"_{self.network}"
-        return "" if self.dims == 2048 else str(self.dims)
+        """What a result's name carries: nothing for the standard, else ``768``, ``_dinov2`` or ``_dinov2_384``."""
+        standard = self.dims == features_registry[self.network].choices[0]
+        if self.network == STANDARD:
+            return "" if standard else str(self.dims)
+        return f"_{self.network}" if standard else f"_{self.network}_{self.dims}"
+
+
+def listed(choices: Sequence[int]) -> str:
+    """Write numbers as a person lists them: 1, 2 or 3."""
+    *others, last = map(str, choices)
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 class FeatureNetwork(Protocol):
     """What ``features_registry`` holds: an ``nn.Module`` built from ``dims`` and ``weights_path``, in eval mode."""
 
+    choices: tuple[int, ...]  # the dims there are, the standard first
     dims: int
     weights_hash: str  # sha256 of the weights file
     preprocessing: str  # all that happens to an image before the network, and its version

@@ -1,7 +1,5 @@
 """Frechet Inception Distance. Heusel et al. 2017, https://arxiv.org/abs/1706.08500, equation 6."""
 
-from typing import Literal
-
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
@@ -9,18 +7,19 @@ from torch import Tensor
 from metrics.base import SetMetric
 from metrics.features import FeatureSpec
 from metrics.registry import metrics_registry
+from utils.schema import PositiveInt
 
 
 @metrics_registry.add_to_registry(name="fid")
 class FID(SetMetric):
     """The Frechet distance of two Gaussians fitted to the features of real and generated images.
 
-    The result is ``fid`` for the standard 2048 dims; for others, which are on another scale, ``fid768`` and so on.
-    ``weights_path=None`` is pytorch-fid's own download.
+    The result is ``fid`` for the standard 2048 dims; for others, which are on another scale, ``fid768`` and so on, and
+    ``fid_dinov2`` for another network. ``weights_path=None`` is pytorch-fid's own download.
     """
 
-    def __init__(self, dims: Literal[64, 192, 768, 2048] = 2048, weights_path: str | None = None):
-        super().__init__(FeatureSpec("inception", dims, weights_path))
+    def __init__(self, dims: PositiveInt | None = None, weights_path: str | None = None, network: str | None = None):
+        super().__init__(FeatureSpec.of(network, dims, weights_path))
 
     def compute(self) -> dict[str, float]:
         """Return the distance. Raises ``ValueError`` with fewer than 2 images on a side."""

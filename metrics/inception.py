@@ -68,6 +68,7 @@ class InceptionFeatures(nn.Module):
     layers that ``dims`` needs. Raises ``MetricError`` when it cannot be had or read, or does not reach ``dims``.
     """
 
+    choices = (2048, 768, 192, 64)
     preprocessing = "pytorch-fid: bilinear to 299x299, [-1, 1]"
     batch_size = {"cpu": 16}  # 80 ms an image on 2 cores; 100 at 32, whose activations leave the processor's cache
 

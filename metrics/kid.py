@@ -1,7 +1,5 @@
 """Kernel Inception Distance. Binkowski et al. 2018, "Demystifying MMD GANs", https://arxiv.org/abs/1801.01401."""
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
@@ -19,20 +17,21 @@ class KID(SetMetric):
     The mean over ``subsets`` random draws of ``subset_size`` images (None: the usual 1000, or half of the smaller set
     where that is less). ``kid_std`` is the spread of the draws, as everybody reports it: of one draw, not the error of
     the mean. ``kid_se`` is the standard error, what other images of the same two distributions would change: the
-    jackknife over both sets. Slightly below zero is a valid value. Without ``dims`` and ``weights_path`` it shares the
+    jackknife over both sets. Slightly below zero is a valid value. Without settings of its own it shares the
     features of the metric beside it.
     """
 
     def __init__(
         self,
-        dims: Literal[64, 192, 768, 2048] | None = None,
+        dims: PositiveInt | None = None,
         weights_path: str | None = None,
+        network: str | None = None,
         subsets: PositiveInt = 100,
         subset_size: PositiveInt | None = None,
         seed: NonNegativeInt = 0,
     ):
-        named = dims is not None or weights_path is not None
-        super().__init__(FeatureSpec("inception", dims or 2048, weights_path) if named else None)
+        named = any(value is not None for value in (network, dims, weights_path))
+        super().__init__(FeatureSpec.of(network, dims, weights_path) if named else None)
         self.subsets = subsets
         self.subset_size = subset_size
         self.seed = seed

@@ -5,8 +5,6 @@ https://arxiv.org/abs/1904.06991, equations 1 and 2. Density and coverage: Naeem
 Diversity Metrics for Generative Models", https://arxiv.org/abs/2002.09797, equations 3 and 4.
 """
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
@@ -21,18 +19,19 @@ from utils.schema import PositiveInt
 class PRDC(SetMetric):
     """Shares between 0 and 1 (density may exceed 1), from balls around images that reach to their k-th neighbour.
 
-    Without ``dims`` and ``weights_path`` it shares the features of the metric beside it. All four depend on the number
+    Without settings of its own it shares the features of the metric beside it. All four depend on the number
     of images: compare sets of the same size only.
     """
 
     def __init__(
         self,
         k: PositiveInt = 5,
-        dims: Literal[64, 192, 768, 2048] | None = None,
+        dims: PositiveInt | None = None,
         weights_path: str | None = None,
+        network: str | None = None,
     ):
-        named = dims is not None or weights_path is not None
-        super().__init__(FeatureSpec("inception", dims or 2048, weights_path) if named else None)
+        named = any(value is not None for value in (network, dims, weights_path))
+        super().__init__(FeatureSpec.of(network, dims, weights_path) if named else None)
         self.k = k
 
     def compute(self) -> dict[str, float]:

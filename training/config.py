@@ -87,6 +87,7 @@ class CommonConfig:
     dataset_args: Arguments = field(default_factory=dict)
     schedule_args: Arguments = field(default_factory=dict)
     ema_args: Arguments = field(default_factory=dict)
+    augmentations_args: dict[str, Arguments] = field(default_factory=dict)
     losses_args: dict[str, Arguments] = field(default_factory=dict)
     metrics_args: dict[str, Arguments] = field(default_factory=dict)
 

@@ -15,11 +15,11 @@ from training.config import CommonConfig
 from utils.class_registry import ClassRegistry
 from utils.config import without_nulls
 from utils.errors import ConfigError, MetricError
-from utils.schema import check_arguments
+from utils.schema import construct
 
 
 def check_metrics(config: CommonConfig, kind: type[Metric]) -> None:
-    """Hold the names and arguments of metrics against the registry and the signatures; a family takes one ``kind``."""
+    """Hold the names and arguments of metrics against the registry by building them; a family takes one ``kind``."""
     check_named(config, config.train.val_metrics, metrics_registry, "train.val_metrics")
     for name in config.metrics_args:
         registry = analyses_registry if name in analyses_registry else metrics_registry
@@ -34,13 +34,13 @@ def check_metrics(config: CommonConfig, kind: type[Metric]) -> None:
 
 
 def check_analyses(config: CommonConfig) -> None:
-    """Hold the names and arguments of analyses against the registry and the signatures."""
+    """Hold the names and arguments of analyses against the registry by building them."""
     check_named(config, config.inference.analyses, analyses_registry, "inference.analyses")
 
 
 def check_named(config: CommonConfig, names: list[str], registry: ClassRegistry, where: str) -> None:
     for name in names:
-        check_arguments(registry.find(name, where), config.metrics_args.get(name, {}), f"metrics_args.{name}")
+        construct(registry.find(name, where), config.metrics_args.get(name, {}), f"metrics_args.{name}")
 
 
 def build_judge(config: CommonConfig, device: torch.device) -> Judge | None:

@@ -1,7 +1,6 @@
 """Roles: ``train.<role>`` (or ``data.dataset``) names a class, the top-level ``<role>_args`` holds its arguments."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +10,7 @@ from training.registry import ema_registry, optimizers_registry, schedules_regis
 from utils.class_registry import ClassRegistry
 from utils.config import without_nulls
 from utils.errors import ConfigError
-from utils.schema import check_arguments, settable_parameters
+from utils.schema import check_arguments, construct
 
 
 @dataclass(frozen=True)
@@ -59,16 +58,4 @@ class Roles:
 
     def build(self, role: str, **offered: Any) -> Any:
         """Construct the role's object from its arguments and those of ``offered`` that its constructor takes."""
-        cls = self.cls(role)
-        arguments = check_arguments(cls, self.arguments(role), f"{role}_args", offered)
-        takes = settable_parameters(cls)
-        with self.blame(role):
-            return cls(**{key: value for key, value in offered.items() if key in takes}, **arguments)
-
-    @contextmanager
-    def blame(self, role: str) -> Iterator[None]:
-        """Say whose arguments an error is about: the object that raises it does not know its place in the config."""
-        try:
-            yield
-        except ValueError as error:  # a ConfigError is one
-            raise ConfigError(f"{role}_args: {error}") from error
+        return construct(self.cls(role), self.arguments(role), f"{role}_args", offered)

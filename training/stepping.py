@@ -6,12 +6,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from datasets.augmentations import augmentations_registry
+from datasets.augmentations import Augmentation, augmentations_registry
 from datasets.loaders import Share, TrainingOrder, training_batches
 from training.config import CommonConfig
 from training.data import Data
 from utils.batch import Batch, Condition
+from utils.errors import ConfigError
 from utils.images import to_float
+from utils.schema import construct
 from utils.seeding import derive_seed, generator_for
 
 
@@ -65,6 +67,15 @@ def micro_slices(share: Share, accumulate: int) -> list[slice]:
     return [slice(start + k * size, start + (k + 1) * size) for k in range(accumulate)]
 
 
+def build_augmentations(config: CommonConfig) -> dict[str, Augmentation]:
+    """Build ``data.augmentations`` by name, each with its ``augmentations_args``; :class:`ConfigError` if wrong."""
+    for name in config.augmentations_args.keys() - set(config.data.augmentations):
+        raise ConfigError(f"augmentations_args.{name} is set but data.augmentations does not name it: add it there")
+    classes = {name: augmentations_registry.find(name, "data.augmentations") for name in config.data.augmentations}
+    given = config.augmentations_args
+    return {name: construct(cls, given.get(name, {}), f"augmentations_args.{name}") for name, cls in classes.items()}
+
+
 class BatchFeed:
     """The training data of one process, batch by batch: fetched, cut into micro-batches, augmented on the device.
 
@@ -76,7 +87,7 @@ class BatchFeed:
     ):
         self.seed, self.share, self.device = config.exp.seed, share, device
         self.conditional = data.facts.conditional
-        self.augmentations = {name: augmentations_registry[name]() for name in config.data.augmentations}
+        self.augmentations = build_augmentations(config)
         self.slices = micro_slices(share, config.train.accumulate)
         order = TrainingOrder(len(data.train), share, self.seed, first_step * per_step, config.train.steps * per_step)
         self.batches = training_batches(data.train, order, config.data.workers, device)

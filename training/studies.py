@@ -177,11 +177,17 @@ def weights_origin(trainer: BaseTrainer) -> dict[str, Any]:
         "checkpoint": describe_file(checkpoint["path"]),
         "step": checkpoint["step"],
         "training_images_seen": checkpoint["images_seen"],
+        "training_seed": checkpoint["config"]["exp"]["seed"],
         "weights": describe_average(trainer),
         "parameters": sum(weight.numel() for weight in trainer.average.parameters()),
         "initial_weights": checkpoint.get("initial_weights"),  # random, or another file of this project
         "foreign_weights": False,  # no weights but this project's own can be loaded
     }
+
+
+def per_class(labels: Tensor, class_names: tuple[str, ...]) -> dict[str, int]:
+    """Count the images of each class by its name."""
+    return dict(zip(class_names, labels.bincount(minlength=len(class_names)).tolist()))
 
 
 def origin(trainer: GenerativeTrainer, plan: Plan) -> dict[str, Any]:
@@ -190,6 +196,7 @@ def origin(trainer: GenerativeTrainer, plan: Plan) -> dict[str, Any]:
     return {
         **weights_origin(trainer),
         "images": plan.count,
+        "images_per_class": None if plan.labels is None else per_class(plan.labels, trainer.facts.class_names),
         "seed": config.exp.seed,
         "precision": str(trainer.precision),
         "file_format": "from memory, 8 bits a channel",

@@ -6,7 +6,8 @@ float, a list is a list. Ranges are part of the type: ``steps: PositiveInt``.
 
 import inspect
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Annotated, Any, NotRequired, Required, TypeVar, get_args, get_type_hints
 
@@ -82,6 +83,26 @@ def check_arguments(cls: type, arguments: Tree, where: str, offered: Collection[
         raise ConfigError(f"{where}.{name} is not a config key.{did_you_mean(name, list(hints))}")
     adapter = TypeAdapter(typed_dict(cls.__name__, hints))
     return validate(adapter, without_nulls(arguments), lambda path: list(hints) if len(path) == 1 else [], where)
+
+
+def construct(cls: type[T], arguments: Tree, where: str, offered: Tree | None = None) -> T:
+    """Build an object from checked arguments and those of ``offered`` that its constructor takes.
+
+    Raises :class:`ConfigError` that names ``where``, also for what the constructor itself refuses.
+    """
+    offered, takes = offered or {}, settable_parameters(cls)
+    arguments = check_arguments(cls, arguments, where, offered)
+    with blame(where):
+        return cls(**{key: value for key, value in offered.items() if key in takes}, **arguments)
+
+
+@contextmanager
+def blame(where: str) -> Iterator[None]:
+    """Say whose arguments an error is about: the object that raises it does not know its place in the config."""
+    try:
+        yield
+    except ValueError as error:  # a ConfigError is one
+        raise ConfigError(f"{where}: {error}") from error
 
 
 def settable_parameters(cls: type) -> dict[str, inspect.Parameter]:

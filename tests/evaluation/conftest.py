@@ -23,6 +23,7 @@ CLASSES = ["cake", "soup"]
 class Colours(nn.Module):
     """The mean of each channel."""
 
+    choices = (3, 64)
     batch_size = {"cpu": 64}
     preprocessing = "none"
     weights_hash = "none"

@@ -8,6 +8,7 @@ from torch import nn
 
 from evaluation.analysis import Analysis, Subject
 from evaluation.class_fidelity import ClassFidelity
+from evaluation.compare import Settings, compare_folders
 from evaluation.folders import InMemory
 from evaluation.memorisation import Memorisation, nearest
 from evaluation.per_class import PerClass
@@ -129,3 +130,17 @@ def test_without_a_classifier_the_error_names_the_key(judge):
     real = shades([10, 20, 30], [250, 240, 230])
     with pytest.raises(MetricError, match=r"metrics_args\.class_fidelity\.classifier=FILE"):
         ClassFidelity().run(Subject(real, judge, real))
+
+
+def test_class_fidelity_alone_needs_none_of_fid_s_weights(classifier, write, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "no weights here"))
+    folder = write(shades([10, 20, 30], [250, 240, 230]), "photos")
+    wanted = Settings(
+        real=str(folder),
+        fake=str(folder),
+        metrics=["class_fidelity"],
+        metrics_args={"class_fidelity": {"classifier": classifier}},
+    )
+    record, lines = compare_folders(wanted)
+    assert record["analyses"]["class_fidelity"]["fidelity"] == 1.0 and record["results"] == {}
+    assert lines[0].startswith("class fidelity: 100.0%")

@@ -82,6 +82,8 @@ def test_the_same_folder_twice_has_no_distance(folders):
     ("words", "message"),
     [
         (["metrics=[fdi]"], r"metrics: no 'fdi'. Did you mean 'fid'\?"),
+        (["metrics=[classification]"], "metrics: no 'classification'"),
+        (["metrics=[]"], "leaves nothing to do"),
         (["metrics_args.fid.dmis=64"], "metrics_args.fid.dmis is not a config key"),
         (["reel=x"], r"reel is not a config key. Did you mean 'real'\?"),
         (["protocol=png"], "protocol"),

@@ -19,6 +19,7 @@ from utils.errors import ConfigError, MetricError
 class Colours(nn.Module):
     """The mean of each channel; counts the images it has seen."""
 
+    choices = (3, 64)
     batch_size = {"cpu": 8}
     preprocessing = "none"
 

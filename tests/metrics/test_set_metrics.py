@@ -5,9 +5,9 @@ import torch
 
 import metrics  # noqa: F401
 from metrics.base import SetMetric, SetOutcome
-from metrics.registry import metrics_registry
+from metrics.registry import features_registry, metrics_registry
 from utils.errors import ConfigError
-from utils.schema import check_arguments
+from utils.schema import construct
 
 SET_METRICS = [name for name in metrics_registry if issubclass(metrics_registry[name], SetMetric)]
 
@@ -66,8 +66,17 @@ def test_what_is_no_set_of_features_is_refused(metric, bad, message):
         metric.update(SetOutcome(real=bad))
 
 
-def test_dims_that_do_not_exist_are_a_config_error(metric):
+class OfTheUser(torch.nn.Module):
+    choices = (7,)
+
+
+def test_dims_that_do_not_exist_are_a_config_error(metric, monkeypatch):
+    monkeypatch.setitem(features_registry.classes, "the_user_s", OfTheUser)
     where = "metrics_args.metric"
-    assert check_arguments(type(metric), {"dims": 768, "weights_path": "w.pth"}, where)["dims"] == 768
-    with pytest.raises(ConfigError, match="metrics_args.metric.dims=100: it should be 64, 192, 768 or 2048"):
-        check_arguments(type(metric), {"dims": 100}, where)
+    assert construct(type(metric), {"dims": 768, "weights_path": "w.pth"}, where).features.dims == 768
+    with pytest.raises(ConfigError, match="metrics_args.metric: dims=100: inception has 64, 192, 768 or 2048"):
+        construct(type(metric), {"dims": 100}, where)
+    with pytest.raises(ConfigError, match="metrics_args.metric: dims=768: the_user_s has 7"):
+        construct(type(metric), {"dims": 768, "network": "the_user_s"}, where)
+    with pytest.raises(ConfigError, match="metrics_args.metric: network: 'inceptoin' is no feature network. Did you"):
+        construct(type(metric), {"network": "inceptoin"}, where)

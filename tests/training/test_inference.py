@@ -88,6 +88,7 @@ def test_every_number_carries_its_origin(trained, tmp_path):
     infer(trained, "diffusion", tmp_path / "out", "exp.seed=5", "inference.num_images=3")
     origin = json.loads((tmp_path / "out" / "metrics.json").read_text())["origin"]
     assert (origin["step"], origin["training_images_seen"], origin["seed"], origin["images"]) == (7, 56, 5, 3)
+    assert origin["training_seed"] == 42 and sum(origin["images_per_class"].values()) == 3
     assert origin["evaluations_per_image"] == 7  # Heun in 4 steps, the last without a correction
     assert len(origin["checkpoint"]["sha256"]) == 64 and origin["initial_weights"] == {"kind": "random"}
 

@@ -9,7 +9,7 @@ import pytest
 from training.roles import Role, Roles
 from utils.class_registry import ClassRegistry
 from utils.errors import ConfigError, DataError
-from utils.schema import PositiveInt
+from utils.schema import PositiveInt, blame
 
 ovens = ClassRegistry("oven")
 
@@ -88,5 +88,5 @@ def test_an_error_about_data_stays_one():
 
 
 def test_an_error_after_construction_can_name_the_role_too():
-    with pytest.raises(ConfigError, match=r"^oven_args: too hot$"), roles().blame("oven"):
+    with pytest.raises(ConfigError, match=r"^oven_args: too hot$"), blame("oven_args"):
         raise ConfigError("too hot")

@@ -124,6 +124,13 @@ def test_a_shift_reaches_every_place_down_and_across():
     assert moved[:, 0, 8, 8].tolist() == [16 * row + column for row in range(6, 11) for column in range(6, 11)]
 
 
+@pytest.mark.parametrize("reach, farthest", [(0.0, 0), (0.25, 4), (0.99, 15)])
+def test_a_shift_goes_as_far_as_it_is_told(reach, farthest):
+    picture = torch.arange(16.0).expand(1, 1, 16, 16)
+    first = augmentations_registry["random_shift"](reach=reach)(picture, torch.tensor([0.0]))
+    assert first[0, 0, 0, 0] == farthest
+
+
 @pytest.mark.parametrize("name", augmentations_registry)
 def test_an_augmentation_treats_each_image_by_its_own_number(name):
     """So it is the same in any batch. A new augmentation is tested by being registered."""

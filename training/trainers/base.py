@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from datasets.augmentations import augmentations_registry
 from datasets.loaders import Share
 from metrics.base import Metric
 from training import persistence
@@ -24,7 +23,7 @@ from training.loggers import open_loggers
 from training.precision import choose_precision
 from training.roles import Role, Roles
 from training.run_folder import RunFolder
-from training.stepping import BatchFeed, MicroBatch
+from training.stepping import BatchFeed, MicroBatch, build_augmentations
 from training.updater import Updater, freeze, placed, trainable
 from training.validation import Validation
 from training.window import LossWindow, check_finite
@@ -98,8 +97,7 @@ class BaseTrainer(ABC):
         config = self.config
         self.roles.check()
         check_metrics(config, self.metric_kind)
-        for name in config.data.augmentations:
-            augmentations_registry.find(name, "data.augmentations")
+        build_augmentations(config)
         self.studies.find(config.inference.study, "inference.study")
         self.run = RunFolder(config)
         self.best = Best.of(self.run.checkpoints, config.train)

@@ -27,7 +27,7 @@ from training.trainers.registry import diffusion_trainers_registry
 from training.window import mean_terms
 from utils.batch import Condition
 from utils.errors import ConfigError
-from utils.schema import Fraction, PositiveInt, section, settable_parameters
+from utils.schema import Fraction, PositiveInt, blame, section, settable_parameters
 from utils.seeding import ImageRng
 
 
@@ -180,7 +180,7 @@ class BaseDiffusionTrainer(GenerativeTrainer):
     def prepare_sampling(self) -> None:
         self.sampler = self.roles.build("sampler")
         schedule = self.roles.build("sampling_levels")
-        with self.roles.blame("sampling_levels"):
+        with blame("sampling_levels_args"):
             self.sampling_levels = schedule.levels(self.average)  # [steps + 1]
         steps = min(self.config.train.val_sampling_steps, schedule.steps)
         quick = {**self.roles.arguments("sampling_levels"), "steps": steps}
