@@ -26,6 +26,7 @@ JUDGED = {
     "data.dataset": "base_dataset",
     "data.dev_per_class": 4,
     "dataset_args": {"classes": ["cake", "soup"]},
+    "metrics_args": {"fid": {"network": "colours"}},
 }
 
 
@@ -38,7 +39,7 @@ def experiment(folder: Path, family: str, name: str, changes: dict) -> None:
     (folder / family / f"{name}.yaml").write_text(text)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def experiments_folder(tmp_path_factory) -> Path:
     folder, data = tmp_path_factory.mktemp("experiments"), tmp_path_factory.mktemp("data")
     for seed, (split, count) in enumerate((("train", 12), ("test", 4))):
@@ -52,15 +53,15 @@ def experiments_folder(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def colours_judge():
     """Judges by mean colours, which need no weights."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(features_registry.classes, "inception", Colours)
+        patch.setitem(features_registry.classes, "colours", Colours)
         yield
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def kept(tmp_path_factory, experiments_folder, colours_judge) -> Path:
     """What ``report.experiments`` keeps of real runs; their run folders are beside it."""
     home = tmp_path_factory.mktemp("reports")

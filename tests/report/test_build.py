@@ -20,6 +20,7 @@ from report.wording import comparison, value
 from tests.helpers import one_error_line, write_image_folder
 from tests.runs import GENERATIVE, words, write_config
 
+FID = "fid_colours"
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -28,8 +29,8 @@ def built(kept, experiments_folder, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("built")
     parts = out / "diffusion" / "parts"
     parts.mkdir(parents=True)
-    (parts / "failures.md").write_text("Plain got {{plain.fid}}, real photos {{floor.fid}}.")
-    (parts / "ru.md").write_text("# Кратко\n\nИтог: {{wide.fid}}.")
+    (parts / "failures.md").write_text("Plain got {{plain.fid_colours}}, real photos {{floor.fid_colours}}.")
+    (parts / "ru.md").write_text("# Кратко\n\nИтог: {{wide.fid_colours}}.")
     main([f"runs={kept}", f"out={out}", f"configs={experiments_folder}"])
     return out
 
@@ -54,15 +55,15 @@ def test_the_numbers_of_a_page_are_mean_and_deviation_of_the_logs(kept, built, n
     page = (built / "diffusion" / "README.md").read_text()
     row = next(line for line in page.splitlines() if line.startswith(f"| [{name}]("))
     cells = [cell.strip() for cell in row.split("|")]
-    found = results(kept, name, "fid")
+    found = results(kept, name, FID)
     assert any(same(cell, found) for cell in cells)
     analyses = json.loads((kept / name / "seed0" / "metrics.json").read_text())["analyses"]
-    assert f"{np.mean(found) - analyses['floor']['results']['fid']['mean']:.4g}" in cells  # the excess
+    assert f"{np.mean(found) - analyses['floor']['results'][FID]['mean']:.4g}" in cells  # the excess
 
 
 def test_a_hand_written_part_takes_its_numbers_from_the_logs_and_says_that_it_is_one(kept, built):
     page = (built / "diffusion" / "README.md").read_text()
-    assert same(re.search(r"Plain got ([^,]+),", page)[1], results(kept, "plain", "fid"))
+    assert same(re.search(r"Plain got ([^,]+),", page)[1], results(kept, "plain", FID))
     assert "*By hand:*" in page.partition("## What did not work")[2][:40]
     assert "Итог: " in (built / "diffusion" / "SUMMARY.ru.md").read_text()
 
@@ -78,7 +79,7 @@ def test_the_chain_and_what_was_modified_come_from_headers_and_configs(built):
     page = (built / "diffusion" / "README.md").read_text()
     assert "**Hypothesis:** wider is better, or not" in page and "**Conclusion:** as expected" in page
     assert "| `model_args.base_channels` | `8` | `16` |" in page
-    assert "fid: difference" in page  # beside the baseline
+    assert f"{FID}: difference" in page  # beside the baseline
 
 
 def test_families_have_pages_of_their_own(built):
@@ -89,7 +90,7 @@ def test_families_have_pages_of_their_own(built):
 def test_a_sampling_study_shows_every_variant_and_its_cost(kept, built):
     page = (built / "diffusion" / "README.md").read_text().partition("### steps")[2]
     few = [json.loads((kept / "steps" / f"seed{seed}" / "few.json").read_text()) for seed in range(2)]
-    found = [it["results"]["fid"] for it in few]
+    found = [it["results"][FID] for it in few]
     row = next(line for line in page.splitlines() if "few" in line and line.startswith("|"))
     assert any(same(cell.strip(), found) for cell in row.split("|"))
     assert f"| {few[0]['origin']['evaluations_per_image']} |" in row and "against the dev split" in page
@@ -122,12 +123,16 @@ def test_the_same_logs_make_the_same_pages(kept, built, experiments_folder, tmp_
 
 
 def test_a_students_own_run_folders_make_a_report_unprepared(tmp_path, colours_judge):
-    config = write_config(tmp_path, "diffusion", {"train.val_metrics": ["fid"], "train.val_num_images": 20})
+    config = write_config(
+        tmp_path,
+        "diffusion",
+        {"train.val_metrics": ["fid"], "train.val_num_images": 20, "metrics_args": {"fid": {"network": "colours"}}},
+    )
     train.main(words(config, tmp_path / "runs", "exp.run_name=mine"))
     inference.main(words(config, tmp_path / "runs", "exp.run_name=mine", "train.checkpoint_path=latest"))
     main([f"runs={tmp_path / 'runs'}", f"out={tmp_path / 'report'}"])
     page = (tmp_path / "report" / "diffusion" / "README.md").read_text()
-    found = json.loads(next((tmp_path / "runs").rglob("metrics.json")).read_text())["results"]["fid"]
+    found = json.loads(next((tmp_path / "runs").rglob("metrics.json")).read_text())["results"][FID]
     assert f"{found:.4g}" in page and "grid of mine" in page
 
 
@@ -161,7 +166,7 @@ def test_photos_lie_apart_from_what_is_committed(kept, experiments_folder, tmp_p
 
 def test_a_curve_is_counted_in_images_and_time_over_all_starts(kept, tmp_path):
     run = find_experiments(kept)["plain"].runs[0]
-    assert [at for at, _ in run.curves["val_quick8_fid"]] == [16, 32]  # steps 2 and 4 of 8 images
+    assert [at for at, _ in run.curves["val_quick8_fid_colours"]] == [16, 32]  # steps 2 and 4 of 8 images
     seconds = [{"step": 1, "seconds": 5.0}, {"step": 2, "seconds": 9.0}, {"step": 3, "seconds": 2.0}]
     (tmp_path / "timing.jsonl").write_text("".join(json.dumps(line) + "\n" for line in seconds))
     assert Run(tmp_path, {}).seconds == 11.0
