@@ -19,7 +19,7 @@ from training.checkpoints import (
 )
 from training.data import Facts
 from training.ema import averaged_copy
-from training.export import load_export
+from training.export import load_export, model_files
 from training.posthoc_ema import reconstruct, save_snapshot
 from training.run_folder import plain
 from utils import distributed
@@ -165,9 +165,9 @@ def check_networks(trainer: BaseTrainer, state: State, path: str | Path) -> None
 
 
 def describe_file(path: str | Path) -> dict[str, str]:
-    """Name a file, or a folder by the contents of its files, so that it can be told from others."""
+    """Name a file, or an exported model by the contents of its files, so that it can be told from others."""
     digest = hashlib.sha256()
-    for part in sorted(Path(path).iterdir()) if Path(path).is_dir() else [Path(path)]:
+    for part in model_files(Path(path)) if Path(path).is_dir() else [Path(path)]:
         digest.update(part.read_bytes())
     return {"file": Path(path).name, "sha256": digest.hexdigest()}
 
