@@ -144,7 +144,8 @@ class Best:
 
     def export(self, width: str) -> str:
         """Write the weights to publish; return their folder's name."""
-        self.infer("checkpoints/" + self.name, [*width.split(), "inference.study=export", "train.checkpoint_path=latest"])
+        words = [*width.split(), "inference.study=export", "train.checkpoint_path=latest"]
+        self.infer(f"checkpoints/{self.name}", words)
         return self.published.name
 
     def evaluate(self, sampling: str) -> dict[str, Any]:

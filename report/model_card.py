@@ -50,7 +50,7 @@ def main(settings: Settings) -> None:
 
 
 def write_card(folder: Path, evaluated: Path, choices: dict[str, Any]) -> None:
-    """Write the card, the numbers and the grid beside the model. Raises :class:`DataError` if it is not the one judged."""
+    """Write the card, the numbers and the grid beside the model. Raises :class:`DataError` without a judgement."""
     described = read_description(folder)
     try:
         record = portable(json.loads((evaluated / "metrics.json").read_text()))
@@ -110,12 +110,13 @@ def what_it_is(folder: Path, described: dict[str, Any]) -> str:
     facts, size = described["facts"], described["facts"]["image_size"]
     asked = f" of {len(facts['class_names'])} classes" if facts["conditional"] else ""
     return (
-        f"Draws images{asked} at {size}x{size}; family `{described['model_type']}`, {networks(described['config'])}. {count_weights(folder) / 1e6:.1f} M weights, averaged over training, in bfloat16."
+        f"Draws images{asked} at {size}x{size}; family `{described['model_type']}`, {networks(described['config'])}. "
+        f"{count_weights(folder) / 1e6:.1f} M weights in bfloat16."
     )
 
 
 def commands(folder: Path, record: Record, sampling: str) -> str:
-    """Return the command that judged the model, with what ``sampling`` was chosen, and how to do without FID's weights."""
+    """Return the command that judged the model, with the ``sampling`` that was chosen; before it, one without data."""
     config = f"configs/inference/{Path(record['origin']['config']['exp']['config_path']).name}"
     command = f"python3 inference.py exp.config_path={config} train.checkpoint_path=checkpoints/{folder.name}"
     command = " ".join([command, *sampling.split()])
@@ -128,8 +129,8 @@ def commands(folder: Path, record: Record, sampling: str) -> str:
 def data(described: dict[str, Any]) -> str:
     config, facts = described["config"]["data"], described["facts"]
     return (
-        f"{len(facts['class_names'])} classes of photos scaled to {facts['image_size']}x{facts['image_size']}: the task's "
-        f"Food-101 split unless the config says otherwise. Training images that show a test photo are left out, "
+        f"{len(facts['class_names'])} classes of photos scaled to {facts['image_size']}x{facts['image_size']}: the "
+        f"task's Food-101 split unless the config says otherwise. Training images that show a test photo are left out, "
         f"{config['dev_per_class']} a class are held out to choose settings on. Augmentation: "
         f"{', '.join(config['augmentations']) or 'none'}."
     )
@@ -141,12 +142,12 @@ def recipe(described: dict[str, Any], record: Record, choices: dict[str, Any]) -
     own = start.get("kind") == "random" and not record["origin"]["foreign_weights"]
     chosen = " ".join(choices.get(name, "") for name in ("width", "guidance")).split()
     lines = [
-        f"{described['step']} steps of {config['data']['train_batch_size']} images, {described['images_seen']:,} in all, "
-        f"from {start.get('kind')} weights; config `{choices.get('config') or config['exp']['config_path']}`, commit "
-        f"`{record['origin']['environment']['commit']}`; the whole config is in `model.json`.",
+        f"{described['step']} steps of {config['data']['train_batch_size']} images, {described['images_seen']:,} in "
+        f"all, from {start.get('kind')} weights; config `{choices.get('config') or config['exp']['config_path']}`, "
+        f"commit `{record['origin']['environment']['commit']}`; the whole config is in `model.json`.",
         f"Average of the weights: {in_words(described['average'])}.",
         f"Chosen on dev: {' '.join(f'`{word}`' for word in chosen) or 'nothing'}.",
-        f"Allowed by the task: {'yes: no weights but its own' if own else 'look: it did not start from random weights'}.",
+        f"Allowed by the task: {'yes: no weights but its own' if own else 'look: it did not start from scratch'}.",
     ]
     return "\n\n".join(lines)
 
@@ -181,8 +182,9 @@ def fidelity(record: Record) -> list[str]:
     found = record.get("analyses", {}).get("class_fidelity")
     if not found:
         return []
-    row = f"| class fidelity | {found['fidelity']:.3f} | | {found['on_real_images']:.3f} (test photos) | |"
-    return [row, f"| classes recognised | {found['recognised']} of {found['classes']} | | {found['recognised_of_real']} | |"]
+    shares = f"| class fidelity | {found['fidelity']:.3f} | | {found['on_real_images']:.3f} (test photos) | |"
+    known = f"| classes recognised | {found['recognised']} | | {found['recognised_of_real']} of {found['classes']} | |"
+    return [shares, known]
 
 
 def digits(value: float | None) -> str:
@@ -194,9 +196,9 @@ def origin(record: Record) -> str:
     came = record["origin"]
     sampled = {name: came[name] for name in ("sampler", "sampling_levels", "guidance") if name in came}
     return (
-        f"{came['images']} images against the {came['split']} split, uint8 {came['file_format'].split(',')[0]}; sampling "
-        f"seeds {', '.join(map(str, came['sampling_seeds']))}: +- is their standard deviation (of one seed, the metric's own "
-        f"error); {came['evaluations_per_image']:g} network evaluations an image"
+        f"{came['images']} images against the {came['split']} split, uint8 {came['file_format'].split(',')[0]}; "
+        f"sampling seeds {', '.join(map(str, came['sampling_seeds']))}: +- is their standard deviation (of one seed, "
+        f"the metric's own error); {came['evaluations_per_image']:g} network evaluations an image"
         + "".join(f"; {name} {in_words(settings)}" for name, settings in sampled.items() if settings.get("name"))
         + f". Judged were these files, sha256 `{came['checkpoint']['sha256']}`; all of it is in `metrics.json`."
     )
@@ -206,14 +208,16 @@ def limits(record: Record) -> str:
     dims = [name for name in record["results"] if name.startswith("fid") and name != "fid"]
     scale = f" `{dims[0]}` is on another scale than FID (2048 dims): never compare the two." if dims else ""
     return (
-        "Small pictures of dishes, not recipes and not evidence: details are invented, and a class may be drawn wrongly. It knows "
-        f"the dishes and the photographers of its dataset, and their habits.{scale} A difference smaller than the spread is none."
+        "Small pictures of dishes, not recipes and not evidence: details are invented, a class may be drawn wrongly. "
+        f"It knows the dishes and the photographers of its dataset, and their habits.{scale} A difference smaller than "
+        f"the spread is none."
     )
 
 
 LICENCE = (
-    "Code and weights: MIT, as this repository. The photos that the model learned from belong to their photographers; Food-101 was "
-    "published for research (Bossard et al. 2014), so take its samples for that too. Written with a language model."
+    "Code and weights: MIT, as this repository. The photos that the model learned from belong to their photographers; "
+    "Food-101 was published for research (Bossard et al. 2014), so take its samples for that too. Written with a "
+    "language model."
 )
 
 
