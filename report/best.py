@@ -87,7 +87,7 @@ class Best:
         guidance = self.once("guidance", lambda: self.best_of("guidance", self.choices["guidance"], width))
         self.once("exported", lambda: self.export(width))
         self.once("results", lambda: self.evaluate(guidance))
-        write_card(self.published, self.out / "test", self.record)
+        self.card()
         print(f"chosen on dev: {f'{width} {guidance}'.strip() or 'nothing'}")
         print(json.dumps(self.record["results"]["results"], indent=2))
         print(f"model and card to publish: {self.published}; all choices: {self.record_path}")
@@ -155,6 +155,10 @@ class Best:
             words += [f"metrics_args.class_fidelity.classifier={self.settings.classifier}"]
             words += ["inference.analyses=[floor,per_class,class_fidelity]"]
         return json.loads((self.infer("test", words) / "metrics.json").read_text())
+
+    def card(self) -> None:
+        """Write the model's card beside its files."""
+        write_card(self.published, self.out / "test", self.record)
 
     def infer(self, name: str, words: list[str]) -> Path:
         """Run ``inference.py`` into the folder ``name``; return it."""

@@ -1,4 +1,4 @@
-"""What is handed in for each family: configs that fit, a checkpoint that opens and was judged, a report that is whole."""
+"""What is handed in for each family: configs that fit, a checkpoint that opens and was judged, a whole report."""
 
 import json
 import re
