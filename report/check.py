@@ -4,7 +4,7 @@
 
 submission   which configs, checkpoints and reports are handed in: report/submission.yaml, or a file like it
 only=[...]   these parts of the list: configs, checkpoints, commands, reports, requirements, repository
-install      dry: ask pip whether the requirements can be met; venv: install them into a new environment; no
+install      dry: ask pip whether the requirements can be met; venv: install them into a new environment; skip
 device       where the two commands run a few steps; cpu unless told otherwise
 data         drawn: they train on drawn dishes, so that no dataset is needed; own: on what the config names
 root         the repository; this one unless told otherwise
@@ -46,7 +46,7 @@ class Settings:
 
     submission: str = "report/submission.yaml"
     only: list[str] = field(default_factory=list)
-    install: Literal["dry", "venv", "no"] = "dry"
+    install: Literal["dry", "venv", "skip"] = "dry"
     device: str = "cpu"
     data: Literal["drawn", "own"] = "drawn"
     root: str = str(ROOT)

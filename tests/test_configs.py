@@ -54,9 +54,10 @@ def test_the_config_opens_with_question_command_and_cost(file):
 @pytest.mark.parametrize("file", EXPERIMENTS, ids=lambda path: str(path.relative_to(ROOT / "configs")))
 def test_every_experiment_has_its_inference_config_with_the_same_networks(file, tiny_food, monkeypatch):
     monkeypatch.setenv("FOOD101_DIR", str(tiny_food))
-    twin = ROOT / "configs" / "inference" / file.name
+    run = load_tree([f"exp.config_path={file}"])["exp"].get("run_name", file.stem)
+    twin = ROOT / "configs" / "inference" / f"{run}.yaml"
     if not twin.exists():  # one for the numbers, one for pictures
-        twin = twin.with_stem(f"{file.stem}_fid")
+        twin = twin.with_stem(f"{run}_fid")
     ours, theirs = (load_tree([f"exp.config_path={path}"]) for path in (file, twin))
     for key in ("model_args", "generator_args", "denoiser_args", "data"):
         assert ours.get(key) == theirs.get(key), key

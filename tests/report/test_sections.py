@@ -3,15 +3,7 @@
 import pytest
 
 from report.sections import EXPERIMENT, EXPERIMENTS, REPORT, missing_parts, sections
-
-
-def whole_report() -> str:
-    """Return a report with everything, each part written another way."""
-    ways = ("#### {}\ntext", "**{}.** text", "| {} | text |", "- {}: text")
-    parts = [ways[number % len(ways)].format(name) for number, name in enumerate(EXPERIMENT)]
-    experiments = "\n\n".join(f"### Trial {letter}\n" + "\n\n".join(parts) for letter in "ab")
-    texts = {EXPERIMENTS: f"What was tried.\n\n{experiments}"}
-    return "# Report\n\n" + "\n\n".join(f"## {name}\n\n{texts.get(name, 'text')}" for name in REPORT)
+from tests.report.conftest import whole_report
 
 
 def test_a_whole_report_lacks_nothing():
