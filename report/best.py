@@ -2,7 +2,8 @@
 
     python3 -m report.best config=configs/gan/food101_best.yaml minutes=7 out=DIR [key=value ...]
 
-config       the experiment, a GAN or a diffusion model; the inference config is configs/inference/<its run>_fid.yaml
+config       the experiment, a GAN or a diffusion model; its numbers are those of
+             configs/inference/<run>_fid.yaml, or <run>.yaml
 minutes      of training; the number of steps that fits is measured first
 out          the run's folder, checkpoints/<run> to publish, and best.json with every choice; the same command again
              goes on from there
@@ -72,7 +73,7 @@ class Best:
         self.out = Path(settings.out).expanduser().resolve()
         self.tree = load_tree([f"exp.config_path={settings.config}", *settings.set])
         self.name = find(self.tree, ["exp", "run_name"]) or Path(settings.config).stem
-        self.inference = ROOT / "configs" / "inference" / f"{self.name}_fid.yaml"
+        self.inference = inference_config(self.name)
         self.published = self.out / "checkpoints" / self.name
         self.choices = choices_of(settings, self.tree)
         self.record_path = self.out / "best.json"
@@ -179,6 +180,15 @@ class Best:
         line = [sys.executable, script, f"exp.config_path={config}", f"exp.exp_dir={self.out}", *given.values()]
         if subprocess.run(line, cwd=ROOT).returncode:
             raise DataError(f"this failed: {' '.join(line[1:])}; the same command of report.best goes on from here")
+
+
+def inference_config(run: str) -> Path:
+    """Return the config of a run's numbers. Raises :class:`ConfigError` when there is none."""
+    folder = ROOT / "configs" / "inference"
+    for path in (folder / f"{run}_fid.yaml", folder / f"{run}.yaml"):
+        if path.exists():
+            return path
+    raise ConfigError(f"there is no {folder / run}_fid.yaml: write the settings of this run's numbers into it")
 
 
 def choices_of(settings: Settings, tree: Tree) -> dict[str, list[str]]:

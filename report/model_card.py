@@ -6,7 +6,8 @@ export      the folder of the model, which inference.study=export or report.best
 evaluated   the folder of its full evaluation, which inference.py writes
 best        best.json of report.best, for the choices and the minutes
 
-Beside the weights then lie README.md (the card), metrics.json (every number with its origin) and grid.png.
+Beside the weights then lie README.md (the card), metrics.json (every number with its origin), grid.png, and
+choices.json: what report.best chose from, with every candidate's figure on dev.
 """
 
 import json
@@ -59,8 +60,10 @@ def write_card(folder: Path, evaluated: Path, choices: dict[str, Any]) -> None:
     if not record["results"]:
         raise DataError(f"{evaluated}/metrics.json holds no results: evaluate {folder} with FID's weights at hand")
     shutil.copy(evaluated / "grid.png", folder / "grid.png")
-    with whole_file(folder / "metrics.json") as file:
-        file.write(json.dumps(record, indent=2) + "\n")
+    chosen = portable({name: value for name, value in choices.items() if name != "results"})
+    for name, content in (("metrics.json", record), ("choices.json", chosen)):
+        with whole_file(folder / name) as file:
+            file.write(json.dumps(content, indent=2) + "\n")
     with whole_file(folder / "README.md") as file:
         file.write(card(folder, described, record, choices))
 
@@ -140,13 +143,14 @@ def recipe(described: dict[str, Any], record: Record, choices: dict[str, Any]) -
     """Say how it was trained, what was chosen on dev, and whether the task allows where it came from."""
     config, start = described["config"], described["initial_weights"] or {}
     own = start.get("kind") == "random" and not record["origin"]["foreign_weights"]
-    chosen = " ".join(choices.get(name, "") for name in ("width", "guidance")).split()
+    words = " ".join(choices.get(name, "") for name in ("width", "guidance")).split()
+    chosen = " ".join(f"`{word}`" for word in words) or "nothing"
     lines = [
         f"{described['step']} steps of {config['data']['train_batch_size']} images, {described['images_seen']:,} in "
         f"all, from {start.get('kind')} weights; config `{choices.get('config') or config['exp']['config_path']}`, "
         f"commit `{record['origin']['environment']['commit']}`; the whole config is in `model.json`.",
         f"Average of the weights: {in_words(described['average'])}.",
-        f"Chosen on dev: {' '.join(f'`{word}`' for word in chosen) or 'nothing'}.",
+        f"Chosen on dev: {chosen} (from what, and by which figures: `choices.json`).",
         f"Allowed by the task: {'yes: no weights but its own' if own else 'look: it did not start from scratch'}.",
     ]
     return "\n\n".join(lines)
