@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from report.sections import UNFINISHED, missing_parts
+from report.contents import UNFINISHED, missing_parts
 from training.export import model_files
 from training.launch import load_trainer
 from training.persistence import describe_file

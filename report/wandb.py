@@ -3,9 +3,10 @@
     python3 -m report.wandb runs=DIR out=DIR                                  # every run, offline; then wandb sync
     python3 -m report.wandb runs=DIR report=FILE entity=NAME [project=mise]   # wants wandb-workspaces and a login
 
-runs       folders of runs, however deep: config.yaml, metrics.jsonl, timing.jsonl, images/ where kept
+runs       folders of runs, however deep: config.yaml, metrics.jsonl, timing.jsonl, pictures where kept
 out        where the offline runs are written; upload them all by `wandb sync OUT/*/wandb/offline-run-*`
-report     Markdown that report.build wrote; a section that names runs in `backquotes` gets a grid of their panels
+report     Markdown that report.build wrote; a section that is about runs, by its title or in `backquotes`, gets a grid
+           of their panels
 entity     the user or team at W&B; project: where the runs are
 title      of the report; the Markdown's first heading unless told otherwise
 
@@ -15,6 +16,7 @@ A run that was trained with exp.use_wandb=True needs no out=: wandb sync RUN/wan
 import json
 import re
 from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,7 +25,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from report.sections import sections
+from report.contents import sections
 from training.launch import load_trainer
 from training.loggers import WeightsAndBiases
 from training.panels import PICTURES, panel
@@ -50,10 +52,10 @@ class Settings:
 
 @command_of(Settings)
 def main(settings: Settings) -> None:
-    runs = run_folders(Path(settings.runs).expanduser())
+    runs = find_runs(Path(settings.runs).expanduser())
     if settings.out:
-        for folder in runs.values():
-            replay(folder, Path(settings.out).expanduser(), settings.project)
+        for run in runs:
+            replay(run, Path(settings.out).expanduser(), settings.project)
     if settings.report:
         if settings.entity is None:
             raise ConfigError("entity=NAME is missing: the user or team whose project the runs are in")
@@ -61,9 +63,22 @@ def main(settings: Settings) -> None:
         report.save()  # the one call that needs the network and a login
 
 
-def run_folders(root: Path) -> dict[str, Path]:
-    """Return the runs under a folder by name. Raises :class:`DataError` when there are none."""
-    found = {path.parent.name: path.parent for path in sorted(root.rglob("metrics.jsonl"))}
+@dataclass(frozen=True)
+class Run:
+    """A run's folder, and the names that lead to it: an experiment and a seed, or the run alone."""
+
+    folder: Path
+    path: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return "-".join(self.path)
+
+
+def find_runs(root: Path) -> list[Run]:
+    """Return the runs under a folder. Raises :class:`DataError` when there are none."""
+    folders = [path.parent for path in sorted(root.rglob("metrics.jsonl"))]
+    found = [Run(folder, folder.relative_to(root).parts or (folder.name,)) for folder in folders]
     if not found:
         raise DataError(f"{root} holds no run: no metrics.jsonl in it or below")
     return found
@@ -76,16 +91,16 @@ def lines(path: Path) -> list[dict[str, Any]]:
 # ---- Runs from logs.
 
 
-def replay(folder: Path, out: Path, project: str) -> None:
+def replay(kept: Run, out: Path, project: str) -> None:
     """Tell the logs of a run to W&B's logger, offline, as the run itself would have."""
-    words = [f"exp.exp_dir={out}", f"exp.run_name={folder.name}", f"exp.wandb_project={project}"]
-    run = RunFolder(load_trainer([f"exp.config_path={folder / 'config.yaml'}", *words]).config)
+    words = [f"exp.exp_dir={out}", f"exp.run_name={kept.name}", f"exp.wandb_project={project}"]
+    run = RunFolder(load_trainer([f"exp.config_path={kept.folder / 'config.yaml'}", *words]).config)
     run.path.mkdir(parents=True, exist_ok=True)
-    timing = {line.pop("step"): line for line in lines(folder / "timing.jsonl")}
+    timing = {line.pop("step"): line for line in lines(kept.folder / "timing.jsonl")}
     values: dict[int, dict[str, float]] = defaultdict(dict)
-    for line in lines(folder / "metrics.jsonl"):
+    for line in lines(kept.folder / "metrics.jsonl"):
         values[line.pop("step")] |= line
-    pictures = pictures_of(folder)
+    pictures = pictures_of(kept.folder, last=max(values))
     logger = WeightsAndBiases(run, online=False)
     for step in sorted({*values, *timing, *pictures}):  # W&B takes steps in their order only
         logger.scalars(step, values.get(step, {}), timing.get(step, {}))
@@ -94,28 +109,30 @@ def replay(folder: Path, out: Path, project: str) -> None:
     logger.close()
 
 
-def pictures_of(folder: Path) -> dict[int, dict[str, Path]]:
-    """Return a run's pictures by step and name: ``samples_00001200.png``."""
+def pictures_of(folder: Path, last: int) -> dict[int, dict[str, Path]]:
+    """Return a run's pictures by step and name: ``images/samples_00001200.png``; ``grid.png`` is of the last step."""
     found: dict[int, dict[str, Path]] = defaultdict(dict)
     for path in sorted((folder / "images").glob("*_????????.png")):
         name, _, step = path.stem.rpartition("_")
         found[int(step)][name] = path
+    for path in sorted(folder.glob("*.png")):
+        found[last].setdefault(path.stem, path)
     return found
 
 
 # ---- The report.
 
 
-def build(settings: Settings, markdown: str, runs: dict[str, Path]) -> Any:
+def build(settings: Settings, markdown: str, runs: list[Run]) -> Any:
     """Return the W&B Report, not sent yet: the Markdown's sections, and under those that name runs their panels."""
     wr = library()
     blocks = [wr.TableOfContents(), wr.H2("All runs"), grid(wr, runs)]
     for chapter in sections(markdown, 2):
         experiments = sections(chapter.text, 3)
         begin = chapter.text.split(f"### {experiments[0].title}")[0] if experiments else chapter.text
-        blocks += [wr.H2(chapter.title), *text_and_panels(wr, begin, runs)]
+        blocks += [wr.H2(chapter.title), *text_and_panels(wr, chapter.title, begin, runs)]
         for experiment in experiments:
-            blocks += [wr.H3(experiment.title), *text_and_panels(wr, experiment.text, runs)]
+            blocks += [wr.H3(experiment.title), *text_and_panels(wr, experiment.title, experiment.text, runs)]
     first = next(iter(sections(markdown, 1)), None)
     title = settings.title or (first.title if first else settings.project)
     return wr.Report(project=settings.project, entity=settings.entity, title=title, blocks=blocks, width="fluid")
@@ -129,26 +146,29 @@ def library() -> ModuleType:
     return wr
 
 
-def text_and_panels(wr: ModuleType, text: str, runs: dict[str, Path]) -> list[Any]:
+def text_and_panels(wr: ModuleType, title: str, text: str, runs: list[Run]) -> list[Any]:
     """Return a section's text without its pictures, which W&B cannot see, and the panels of the runs that it names."""
     without = re.sub(r"!\[[^\]]*\]\([^)]*\)", "", text).strip()
     blocks = [wr.MarkdownBlock(text=without)] if without else []
-    named = {name: runs[name] for name in dict.fromkeys(re.findall(r"`([^`\n]+)`", text)) if name in runs}
+    words = {title, *re.findall(r"`([^`\n]+)`", text)}
+    named = [run for run in runs if words & {run.name, *run.path}]
     return [*blocks, grid(wr, named)] if named else blocks
 
 
-def grid(wr: ModuleType, runs: dict[str, Path]) -> Any:
+def grid(wr: ModuleType, runs: list[Run]) -> Any:
     """Return a grid of panels in which the losses, the metrics and the pictures of some runs line up."""
-    keys = {panel(name) for folder in runs.values() for line in lines(folder / "metrics.jsonl") for name in line}
+    keys = {panel(name) for run in runs for line in lines(run.folder / "metrics.jsonl") for name in line}
     keys.discard(panel("step"))
     plots = [wr.LinePlot(title=key, x="Step", y=[key]) for key in sorted(keys, key=lambda key: (order(key), key))]
-    pictures = wr.MediaBrowser(title=PICTURES, media_keys=[f"{PICTURES}/samples"], num_columns=2)
+    shown = [f"{PICTURES}/{name}" for name in ("samples", "grid")]
+    pictures = wr.MediaBrowser(title=PICTURES, media_keys=shown, num_columns=2)
     for number, plot in enumerate(plots):
         row, column = divmod(number, COLUMNS)
         plot.layout = wr.Layout(x=column * WIDTH, y=row * HEIGHT, w=WIDTH, h=HEIGHT)
     below = -(-len(plots) // COLUMNS) * HEIGHT
     pictures.layout = wr.Layout(x=0, y=below, w=COLUMNS * WIDTH, h=2 * HEIGHT)
-    return wr.PanelGrid(runsets=[wr.Runset(name="runs", filters=f"Name in {list(runs)}")], panels=[*plots, pictures])
+    chosen = wr.Runset(name="runs", filters=f"Name in {[run.name for run in runs]}")
+    return wr.PanelGrid(runsets=[chosen], panels=[*plots, pictures])
 
 
 def order(key: str) -> int:

@@ -125,10 +125,10 @@ def test_what_is_broken_fails_with_its_fix(broken, told, fork, capsys):
 
 def test_a_section_that_is_missing_is_named(fork, capsys):
     path = fork / "report" / "gan" / "README.md"
-    path.write_text(path.read_text().replace("## Ideas not tried", "## Ideas"))
+    path.write_text(path.read_text().replace("## Ideas not tried", "## Thoughts"))
     assert lines_of(capsys, fork, "only=[reports]") == (
         1,
-        ["FAILED  gan: report/gan/README.md has every section: it lacks ## Ideas not tried"],
+        ["FAILED  gan: report/gan/README.md has every section: it lacks ideas not tried"],
     )
 
 

@@ -1,4 +1,4 @@
-"""The whole way of report.best, every command for real: tiny networks, drawn dishes, FID's network with random weights."""
+"""The whole way of report.best, every command for real: tiny networks, drawn dishes, a random Inception network."""
 
 import json
 import os

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from report import wandb as report
-from report.wandb import Settings, pictures_of, replay, run_folders
+from report.wandb import Run, Settings, find_runs, pictures_of, replay
 from tests.runs import write_config
 from training.panels import panel, panels
 from utils.errors import ConfigError, DataError
@@ -21,8 +21,8 @@ MARKDOWN = """# Two trials
 
 What was tried.
 
-### The first
-`edm` alone ![its curve](loss.svg)
+### edm
+Alone. ![its curve](loss.svg)
 
 ### Both
 `edm` beside `dcgan`, and `train.steps` of no run.
@@ -31,12 +31,12 @@ What was tried.
 
 Nothing yet.
 """
-LOSSES = {"edm": ["edm", "grad_norm"], "dcgan": ["softplus_gen", "real_logits"]}
+LOSSES = {"edm/seed0": ["edm", "grad_norm"], "dcgan": ["softplus_gen", "real_logits"]}
 
 
 @pytest.fixture
-def runs(tmp_path) -> dict[str, Path]:
-    """The logs of two runs, as a repository keeps them."""
+def runs(tmp_path) -> list[Run]:
+    """The logs of an experiment's run and of a run alone, as a repository keeps them."""
     for name, logged in LOSSES.items():
         folder = tmp_path / "kept" / name
         (folder / "images").mkdir(parents=True)
@@ -46,7 +46,8 @@ def runs(tmp_path) -> dict[str, Path]:
         (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in values))
         (folder / "timing.jsonl").write_text('{"step": 2, "images_per_second": 8.0}\n')
         Image.new("RGB", (8, 8), "red").save(folder / "images" / "samples_00000004.png")
-    return run_folders(tmp_path / "kept")
+        Image.new("RGB", (8, 8), "blue").save(folder / "grid.png")
+    return find_runs(tmp_path / "kept")
 
 
 @pytest.fixture
@@ -64,7 +65,7 @@ def grids(blocks: list[dict]) -> list[dict]:
 
 def test_every_section_is_there_in_its_order(blocks):
     said = [block["children"][0].get("text") for block in blocks if block["type"] == "heading"]
-    assert said == ["All runs", "Experiments", "The first", "Both", "Best model"]
+    assert said == ["All runs", "Experiments", "edm", "Both", "Best model"]
 
 
 def test_text_goes_along_without_pictures_that_w_and_b_cannot_see(blocks):
@@ -75,7 +76,7 @@ def test_text_goes_along_without_pictures_that_w_and_b_cannot_see(blocks):
 def test_a_section_that_names_runs_shows_them_and_no_others(blocks):
     shown = [grid["runSets"][0]["filters"]["filters"][0] for grid in grids(blocks)]
     assert [it["key"]["name"] for it in shown] == ["displayName"] * 3
-    assert [it["value"] for it in shown] == [["dcgan", "edm"], ["edm"], ["edm", "dcgan"]]
+    assert [it["value"] for it in shown] == [["dcgan", "edm-seed0"], ["edm-seed0"], ["dcgan", "edm-seed0"]]
 
 
 def test_losses_metrics_and_pictures_of_all_runs_stand_in_one_grid(blocks):
@@ -88,7 +89,7 @@ def test_losses_metrics_and_pictures_of_all_runs_stand_in_one_grid(blocks):
         "watched/grad_norm",
         "watched/real_logits",
     ]
-    assert pictures["config"]["mediaKeys"] == ["samples/samples"]
+    assert pictures["config"]["mediaKeys"] == ["samples/samples", "samples/grid"]
     boxes = [(p["layout"]["x"], p["layout"]["y"]) for p in sent]
     assert boxes == [(0, 0), (8, 0), (16, 0), (0, 6), (8, 6), (0, 12)]  # nothing lies on anything else
 
@@ -108,9 +109,9 @@ def test_names_are_grouped_by_what_they_are():
 def test_a_run_is_made_from_its_logs(runs, tmp_path):
     """The offline run holds every step's values in their order, under their panels' names."""
     library = pytest.importorskip("wandb")
-    replay(runs["edm"], tmp_path / "offline", "mise")
+    replay(runs[1], tmp_path / "offline", "mise")
     library.teardown()  # as at the end of a program: until then the last lines may not be on the disk
-    (file,) = (tmp_path / "offline" / "edm" / "wandb").glob("offline-run-*/*.wandb")
+    (file,) = (tmp_path / "offline" / "edm-seed0" / "wandb").glob("offline-run-*/*.wandb")
     history = history_of(file)
     assert [int(line["_step"]) for line in history] == [2, 4]
     assert json.loads(history[0]["loss/edm"]) == 0.5 and json.loads(history[0]["time/images_per_second"]) == 8.0
@@ -146,10 +147,11 @@ def history_of(file: Path) -> list[dict[str, str]]:
 
 
 def test_pictures_are_found_by_step_and_name(runs):
-    folder = runs["edm"]
-    assert pictures_of(folder) == {4: {"samples": folder / "images" / "samples_00000004.png"}}
+    folder = runs[0].folder
+    shown = {2: {"grid": folder / "grid.png"}, 4: {"samples": folder / "images" / "samples_00000004.png"}}
+    assert pictures_of(folder, last=2) == shown
 
 
 def test_a_folder_without_runs_is_one_line(tmp_path):
     with pytest.raises(DataError, match="holds no run"):
-        run_folders(tmp_path)
+        find_runs(tmp_path)
