@@ -52,6 +52,8 @@ class Settings:
 
 @command_of(Settings)
 def main(settings: Settings) -> None:
+    if not (settings.out or settings.report):
+        raise ConfigError("nothing to do: out=DIR makes offline runs of the logs, report=FILE a W&B Report")
     runs = find_runs(Path(settings.runs).expanduser())
     if settings.out:
         for run in runs:
@@ -92,10 +94,13 @@ def lines(path: Path) -> list[dict[str, Any]]:
 
 
 def replay(kept: Run, out: Path, project: str) -> None:
-    """Tell the logs of a run to W&B's logger, offline, as the run itself would have."""
+    """Tell the logs of a run to W&B's logger, offline, as the run itself would have; once, lest it be doubled."""
     words = [f"exp.exp_dir={out}", f"exp.run_name={kept.name}", f"exp.wandb_project={project}"]
     run = RunFolder(load_trainer([f"exp.config_path={kept.folder / 'config.yaml'}", *words]).config)
-    run.path.mkdir(parents=True, exist_ok=True)
+    if run.path.exists():
+        print(f"{run.path} is there already: delete it to make it again")
+        return
+    run.path.mkdir(parents=True)
     timing = {line.pop("step"): line for line in lines(kept.folder / "timing.jsonl")}
     values: dict[int, dict[str, float]] = defaultdict(dict)
     for line in lines(kept.folder / "metrics.jsonl"):

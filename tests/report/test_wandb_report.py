@@ -106,7 +106,7 @@ def test_names_are_grouped_by_what_they_are():
     assert panels({"mse": 1.0}, {"seconds": 2.0}) == {"loss/mse": 1.0, "time/seconds": 2.0}
 
 
-def test_a_run_is_made_from_its_logs(runs, tmp_path):
+def test_a_run_is_made_from_its_logs(runs, tmp_path, capsys):
     """The offline run holds every step's values in their order, under their panels' names."""
     library = pytest.importorskip("wandb")
     replay(runs[1], tmp_path / "offline", "mise")
@@ -117,6 +117,8 @@ def test_a_run_is_made_from_its_logs(runs, tmp_path):
     assert json.loads(history[0]["loss/edm"]) == 0.5 and json.loads(history[0]["time/images_per_second"]) == 8.0
     assert json.loads(history[1]["val/quick40_fid64"]) == 3.0
     assert json.loads(history[1]["samples/samples/_type"]) == "image-file"
+    replay(runs[1], tmp_path / "offline", "mise")
+    assert "is there already" in capsys.readouterr().out and len(list(file.parents[1].glob("offline-run-*"))) == 1
 
 
 def records_of(file: Path) -> Iterator[bytes]:
