@@ -9,8 +9,8 @@ import pytest
 
 from report import check
 from report.repository import KEYS
+from tests.handed_in import commit
 from tests.helpers import write_image_folder
-from tests.report.conftest import commit
 
 FAST = "only=[configs,checkpoints,reports,repository]"
 

@@ -3,7 +3,7 @@
 import pytest
 
 from report.contents import EXPERIMENT, EXPERIMENTS, REPORT, missing_parts, sections
-from tests.report.conftest import HEADINGS, PARTS, whole_report
+from tests.handed_in import HEADINGS, PARTS, whole_report
 
 
 def test_a_whole_report_lacks_nothing():
