@@ -51,6 +51,7 @@ def state_of(trainer: BaseTrainer) -> State:
         "ema_others": {name: average.state_dict() for name, average in trainer.ema.others().items()},
         "updaters": {name: updater.state_dict() for name, updater in trainer.updaters.items()},
         "window": trainer.window.state_dict(),
+        "memories": {name: memory.state_dict() for name, memory in trainer.memories().items()},
     }
 
 
@@ -138,6 +139,8 @@ def restore(trainer: BaseTrainer, state: State, path: str | Path) -> None:
         except ValueError as error:
             raise DataError(f"{path} trained other parameters of the {name} (train.freeze): {WEIGHTS_ONLY}") from error
     trainer.window.load_state_dict(state["window"], trainer.device)
+    for name, memory in trainer.memories().items():
+        memory.load_state_dict(state.get("memories", {}).get(name, {}))
     trainer.step, trainer.images_seen = state["step"], state["images_seen"]
     trainer.initial_weights = state["initial_weights"]
 

@@ -18,15 +18,23 @@ every_denoiser = pytest.mark.parametrize("name", denoisers_registry)
 
 
 class Oracle(nn.Module):
-    """A backbone that gives the answer it was told to give, and remembers the question."""
+    """A backbone that gives the answer it was told to give, and remembers the question.
 
-    def __init__(self, answer: Tensor | None = None):
+    One that is asked for a variance as well, ``outputs`` 2, answers zeros there.
+    """
+
+    def __init__(self, answer: Tensor | None = None, outputs: int = 1):
         super().__init__()
-        self.answer = answer
+        self.answer, self.outputs = answer, outputs
 
     def forward(self, x: Tensor, c_noise: Tensor, cond: Condition) -> Tensor:
         self.x, self.c_noise, self.cond = x, c_noise, cond
-        return x if self.answer is None else self.answer
+        answer = x if self.answer is None else self.answer
+        return torch.cat([answer] + [torch.zeros_like(answer)] * (self.outputs - 1), dim=1)
+
+
+def oracle_for(name: str) -> Oracle:
+    return Oracle(outputs=denoisers_registry[name].outputs)
 
 
 @pytest.fixture
@@ -50,7 +58,7 @@ def image_shaped(sigma: Tensor) -> Tensor:
 
 @every_denoiser
 def test_a_network_that_hits_the_target_denoises_perfectly(name, clean, noise):
-    oracle = Oracle()
+    oracle = oracle_for(name)
     denoiser = denoisers_registry[name](oracle)
     sigma = levels_of(denoiser)
     oracle.answer = denoiser.target(clean, noise, sigma)
@@ -65,7 +73,7 @@ def test_a_network_that_hits_the_target_denoises_perfectly(name, clean, noise):
 @every_denoiser
 def test_an_error_in_the_output_is_an_error_in_the_image(name, clean, noise):
     """So no denoiser passes the test above by ignoring its network."""
-    oracle = Oracle()
+    oracle = oracle_for(name)
     denoiser = denoisers_registry[name](oracle)
     sigma = torch.ones(16)
     oracle.answer = denoiser.target(clean, noise, sigma) + 0.1
@@ -75,7 +83,7 @@ def test_an_error_in_the_output_is_an_error_in_the_image(name, clean, noise):
 @every_denoiser
 def test_precision_ends_at_the_denoiser(name, clean):
     denoiser = denoisers_registry[name](nn.Module())
-    convolution = nn.Conv2d(3, 3, 1)
+    convolution = nn.Conv2d(3, 3 * denoiser.outputs, 1)
     denoiser.backbone.forward = lambda x, c_noise, cond: convolution(x)
     sigma = torch.ones(16)
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -89,7 +97,7 @@ def test_precision_ends_at_the_denoiser(name, clean):
 
 @every_denoiser
 def test_the_backbone_is_told_float_noise_and_always_a_condition(name, clean):
-    oracle, labels = Oracle(), torch.arange(16)
+    oracle, labels = oracle_for(name), torch.arange(16)
     denoiser = denoisers_registry[name](oracle)
     denoiser(clean, torch.ones(16))
     assert oracle.c_noise.shape == (16,) and oracle.c_noise.dtype == torch.float32
