@@ -90,9 +90,9 @@ def grey_level_nats(steps: Steps, clean: Tensor, denoised: Tensor, fraction: Ten
     inverse = (-0.5 * log_variance).exp()  # float64: far out, the two ends of a level differ little
     above = (clean.double() - denoised + HALF_BIN) * inverse
     below = (clean.double() - denoised - HALF_BIN) * inverse
-    middle = log_normal_mass(below, above)
-    ends = torch.where(clean < 0, torch.special.log_ndtr(above), torch.special.log_ndtr(-below))
-    return -torch.where(clean.abs() > 1 - HALF_BIN, ends, middle).float()
+    above = torch.where(clean > 1 - HALF_BIN, torch.inf, above)
+    below = torch.where(clean < HALF_BIN - 1, -torch.inf, below)
+    return -log_normal_mass(below, above).float()
 
 
 def log_normal_mass(below: Tensor, above: Tensor) -> Tensor:

@@ -8,8 +8,10 @@ import pytest
 from PIL import Image
 
 import train
+from models.classifiers.export import Description, export_classifier
+from models.classifiers.resnet import ResNet
 from training.launch import load_trainer
-from utils.config import load_tree
+from utils.config import find, load_tree
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted(path for path in (ROOT / "configs").rglob("*.yaml") if path.parent.name != "base")
@@ -29,16 +31,30 @@ def tiny_food(tmp_path_factory):
     return root
 
 
-def small(file: Path) -> list[str]:
+@pytest.fixture(scope="module")
+def guide(tmp_path_factory):
+    """A classifier of noisy pictures of these classes, as an export to guide by."""
+    arguments = {"image_size": 64, "image_channels": 3, "num_classes": 3, "base_channels": 8, "noise_conditional": True}
+    path = tmp_path_factory.mktemp("guide") / "classifier.safetensors"
+    names = ["bun", "roll", "tart"]
+    export_classifier(path, ResNet(**arguments), Description("resnet", arguments, names, {}))
+    return path
+
+
+def small(file: Path, guide: Path) -> list[str]:
     """Return overrides that leave the model as it is and take the data down to the tiny folder."""
     words = [f"exp.config_path={file}", "exp.device=cpu", "train.val_metrics=[]"]
+    if find(load_tree(words), ["train", "guidance"]) == "classifier":
+        words.append(f"train.guide_path={guide}")
     return words if "quickstart" in file.stem else [*words, "data.dev_per_class=1"]
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda path: str(path.relative_to(ROOT / "configs")))
-def test_the_config_builds_everything_and_stops_before_the_first_step(file, tiny_food, tmp_path, monkeypatch, capsys):
+def test_the_config_builds_everything_and_stops_before_the_first_step(
+    file, tiny_food, guide, tmp_path, monkeypatch, capsys
+):
     monkeypatch.setenv("FOOD101_DIR", str(tiny_food))
-    train.main([*small(file), "exp.check=True", f"exp.exp_dir={tmp_path}"])
+    train.main([*small(file, guide), "exp.check=True", f"exp.exp_dir={tmp_path}"])
     assert "nothing was written" in capsys.readouterr().out and not any(tmp_path.iterdir())
 
 

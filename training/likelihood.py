@@ -87,8 +87,8 @@ def terms_of_bound(denoiser: nn.Module, clean: Tensor, cond: Condition, steps: S
     D is kept in [-1, 1], as all images are.
     """
     terms = []
-    for number, t in enumerate(steps.t.float()):
-        sigma = t.expand(len(clean))
+    for number, t in enumerate(steps.t.tolist()):
+        sigma = clean.new_full((len(clean),), t)
         prediction = denoiser.predict(clean + t * rng.randn(clean.shape[1:], clean.device), sigma, cond)
         learned = prediction.variance_fraction
         step = steps.at(steps.index[number].expand(len(clean)))
