@@ -77,7 +77,9 @@ class ImportanceLevels(TrainingLevels):
 
     def __init__(self, denoiser: nn.Module, history: PositiveInt = 10, uniform: Fraction = 0.001):
         if getattr(denoiser, "table", None) is None:
-            raise ConfigError("'importance' needs a denoiser with a table of steps: use train.denoiser=iddpm")
+            raise ConfigError(
+                "'importance' needs a denoiser with a table of steps: train.levels=lognormal, or train.denoiser=iddpm"
+            )
         self.table, self.steps, self.uniform = denoiser.table, steps_of(denoiser.table), uniform
         self.memory = self.table.new_zeros(len(self.table), history)  # [T, history] the latest terms of each step
         self.counts = torch.zeros_like(self.steps.index)  # [T] terms seen so far

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.diffusion.denoisers import DDPMDenoiser, EDMDenoiser, FlowDenoiser, VDenoiser
+from models.diffusion.denoisers import DDPMDenoiser, EDMDenoiser, FlowDenoiser, IDDPMDenoiser, VDenoiser
 from models.diffusion.noise_tables import noise_table
 from models.registry import denoisers_registry
 from utils.batch import Condition
@@ -157,6 +157,18 @@ def test_a_table_denoiser_shows_the_variance_preserving_image(kind, clean, noise
 
 def test_ddpm_is_asked_for_the_noise_itself(clean, noise):
     assert DDPMDenoiser(Oracle()).target(clean, noise, torch.ones(16)) is noise
+
+
+def test_iddpm_reads_the_noise_and_the_variance_from_the_two_halves_of_the_channels(clean, noise):
+    """v = (r + 1) / 2; the image is DDPM's, and so is what the network is asked. 4000 steps of the cosine table."""
+    oracle, sigma = Oracle(torch.cat([noise, noise.roll(1)], dim=1)), torch.linspace(0.1, 9, 16)
+    denoiser, plain = IDDPMDenoiser(oracle), DDPMDenoiser(Oracle(noise), 4000, "cosine")
+    prediction, expected = denoiser.predict(clean, sigma), plain.predict(clean, sigma)
+    assert torch.equal(prediction.output, noise) and torch.equal(prediction.denoised, expected.denoised)
+    torch.testing.assert_close(prediction.variance_fraction, (noise.roll(1) + 1) / 2)
+    assert expected.variance_fraction is None
+    assert torch.equal(oracle.x, plain.backbone.x) and torch.equal(oracle.c_noise, plain.backbone.c_noise)
+    torch.testing.assert_close(denoiser.table, noise_table("cosine", 4000).float())
 
 
 def test_v_is_noise_at_the_clean_end_and_minus_clean_at_the_noisy_end(clean, noise):
