@@ -25,25 +25,21 @@ class Levels:
     steps: Steps | None = None  # [N] of a chain: those that lead down from sigma; None: levels are continuous
 
 
-class TrainingLevels(ABC):
-    """What all levels share: how they are drawn, and that they may learn from what they led to."""
+class TrainingLevels(nn.Module, ABC):
+    """What all levels share: how they are drawn, and that they may learn from what they led to.
+
+    A module, so that what one learns, in its buffers, lies on its device and goes into every checkpoint.
+    """
 
     steps: Steps | None = None  # all of the chain, if there is one
     needs_weights: ClassVar[bool] = False  # the loss must multiply each image's by its weight
 
     @abstractmethod
-    def __call__(self, draw: Callable[[str], Tensor]) -> Levels:
+    def forward(self, draw: Callable[[str], Tensor]) -> Levels:
         """Draw a level for every image."""
 
-    def learn(self, outcome: Any, last: bool) -> None:  # noqa: B027 - most do not
+    def learn(self, outcome: Any, last: bool) -> None:
         """Look at a micro-batch's outcome; ``last``: of the step."""
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """Return what has been learnt: it goes into every checkpoint."""
-        return {}
-
-    def load_state_dict(self, state: dict[str, Tensor]) -> None:  # noqa: B027
-        """Go on with what :meth:`state_dict` gave. What levels of another kind have learnt is left where it is."""
 
 
 @levels_registry.add_to_registry(name="table")
@@ -51,20 +47,25 @@ class TableLevels(TrainingLevels):
     """Every level of the denoiser's own table equally often, with equal weight (Ho et al. 2020, Algorithm 1)."""
 
     def __init__(self, denoiser: nn.Module):
+        super().__init__()
         if getattr(denoiser, "table", None) is None:
             raise ConfigError(
-                "'table' needs a denoiser that has one: use train.levels=lognormal or train.denoiser=ddpm"
+                "these levels need a denoiser with a table: use train.levels=lognormal or train.denoiser=ddpm"
             )
-        self.table, self.steps = denoiser.table, steps_of(denoiser.table)
+        self.register_buffer("table", denoiser.table, persistent=False)
 
-    def __call__(self, draw: Callable[[str], Tensor]) -> Levels:
+    @property
+    def steps(self) -> Steps:
+        return steps_of(self.table)
+
+    def forward(self, draw: Callable[[str], Tensor]) -> Levels:
         index = (draw("level") * len(self.table)).long().clamp_(max=len(self.table) - 1)
         sigma = self.table[index].float()
         return Levels(sigma, torch.ones_like(sigma), self.steps.at(index))
 
 
 @levels_registry.add_to_registry(name="importance")
-class ImportanceLevels(TrainingLevels):
+class ImportanceLevels(TableLevels):
     """Levels of the table in proportion to sqrt(E[L_t^2]), weighted so that the bound's estimate stays unbiased.
 
     Nichol and Dhariwal 2021, section 3.3 and equation 18: E[L_t^2] is the mean over the last ``history`` values of each
@@ -76,23 +77,20 @@ class ImportanceLevels(TrainingLevels):
     needs_weights = True
 
     def __init__(self, denoiser: nn.Module, history: PositiveInt = 10, uniform: Fraction = 0.001):
-        if getattr(denoiser, "table", None) is None:
-            raise ConfigError(
-                "'importance' needs a denoiser with a table of steps: train.levels=lognormal, or train.denoiser=iddpm"
-            )
-        self.table, self.steps, self.uniform = denoiser.table, steps_of(denoiser.table), uniform
-        self.memory = self.table.new_zeros(len(self.table), history)  # [T, history] the latest terms of each step
-        self.counts = torch.zeros_like(self.steps.index)  # [T] terms seen so far
+        super().__init__(denoiser)
+        self.uniform = uniform
+        self.register_buffer("memory", self.table.new_zeros(len(self.table), history))  # [T, history] latest terms
+        self.register_buffer("counts", torch.zeros_like(self.table, dtype=torch.int64))  # [T] terms seen so far
         self.fresh: list[tuple[Tensor, Tensor]] = []  # of this optimizer step: which steps [n], their terms [n]
 
     def probabilities(self) -> Tensor:
         """Return how often each step comes, float64 [T]."""
-        even = torch.full_like(self.steps.t, 1 / len(self.table))
         size = self.memory.double().square().mean(dim=1).sqrt()
+        even = torch.full_like(size, 1 / len(size))
         learnt = (1 - self.uniform) * size / size.sum() + self.uniform * even
         return torch.where((self.counts >= self.memory.shape[1]).all(), learnt, even)
 
-    def __call__(self, draw: Callable[[str], Tensor]) -> Levels:
+    def forward(self, draw: Callable[[str], Tensor]) -> Levels:
         p = self.probabilities()
         index = torch.searchsorted(p.cumsum(0), draw("level").double(), right=True).clamp_(max=len(p) - 1)
         weight = 1 / (len(p) * p[index])
@@ -114,16 +112,8 @@ class ImportanceLevels(TrainingLevels):
         rows = torch.where(stays, index, len(self.table))  # the others go to a row of their own, which is dropped
         padded = torch.cat([self.memory, self.memory[:1]])
         padded[rows, place % self.memory.shape[1]] = terms
-        self.memory = padded[:-1]
-        self.counts = self.counts.scatter_add(0, index, torch.ones_like(index))
-
-    def state_dict(self) -> dict[str, Tensor]:
-        return {"memory": self.memory.cpu(), "counts": self.counts.cpu()}
-
-    def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        if state.get("memory", self.counts).shape == self.memory.shape:
-            self.memory = state["memory"].to(self.memory.device)
-            self.counts = state["counts"].to(self.counts.device)
+        self.memory.copy_(padded[:-1])
+        self.counts.scatter_add_(0, index, torch.ones_like(index))
 
 
 @levels_registry.add_to_registry(name="lognormal")
@@ -131,10 +121,11 @@ class LogNormalLevels(TrainingLevels):
     """ln(sigma) ~ N(p_mean, p_std^2), weighted so that every level counts alike (Karras et al. 2022, Table 1)."""
 
     def __init__(self, denoiser: nn.Module, p_mean: float = -1.2, p_std: PositiveFloat = 1.2):
+        super().__init__()
         self.p_mean, self.p_std = p_mean, p_std
         self.sigma_data = getattr(denoiser, "sigma_data", 0.5)
 
-    def __call__(self, draw: Callable[[str], Tensor]) -> Levels:
+    def forward(self, draw: Callable[[str], Tensor]) -> Levels:
         sigma = (normal_from(draw("level")) * self.p_std + self.p_mean).exp()
         weight = (sigma**2 + self.sigma_data**2) / (sigma * self.sigma_data) ** 2
         return Levels(sigma.float(), weight.float())
@@ -149,10 +140,11 @@ class LogitNormalLevels(TrainingLevels):
     """
 
     def __init__(self, denoiser: nn.Module, mean: float = 0.0, std: PositiveFloat = 1.0):
+        super().__init__()
         self.mean, self.std = mean, std
         self.sigma_min, self.sigma_max = denoiser.sigma_min, denoiser.sigma_max
 
-    def __call__(self, draw: Callable[[str], Tensor]) -> Levels:
+    def forward(self, draw: Callable[[str], Tensor]) -> Levels:
         sigma = (normal_from(draw("level")) * self.std + self.mean).exp().clamp(self.sigma_min, self.sigma_max).float()
         return Levels(sigma, torch.ones_like(sigma))
 
@@ -162,9 +154,10 @@ class UniformTimeLevels(TrainingLevels):
     """A flow's time t = sigma / (1 + sigma) uniform over the denoiser's range, with equal weight (Liu et al. 2022)."""
 
     def __init__(self, denoiser: nn.Module):
+        super().__init__()
         self.t_min, self.t_max = (s / (1 + s) for s in (denoiser.sigma_min, denoiser.sigma_max))
 
-    def __call__(self, draw: Callable[[str], Tensor]) -> Levels:
+    def forward(self, draw: Callable[[str], Tensor]) -> Levels:
         t = self.t_min + (self.t_max - self.t_min) * draw("level").double()
         sigma = (t / (1 - t)).float()
         return Levels(sigma, torch.ones_like(sigma))

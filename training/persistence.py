@@ -110,6 +110,8 @@ def resume(trainer: BaseTrainer) -> None:
             trainer.initial_weights = {"kind": "train.checkpoint_path", **describe_file(path)}
         elif state["training_files"] != files_key(trainer):
             raise DataError(f"the training images are not those that {path} has seen: restore them, or {NEW_RUN}")
+        else:  # what another run has learnt of its levels may be of other losses
+            restore_memories(trainer, state)
         trainer.say(f"{trainer.run.path}: continuing at step {trainer.step}, from {path}")
         before = state["config"]["train"]["steps"]
         if before != train.steps:
@@ -139,10 +141,14 @@ def restore(trainer: BaseTrainer, state: State, path: str | Path) -> None:
         except ValueError as error:
             raise DataError(f"{path} trained other parameters of the {name} (train.freeze): {WEIGHTS_ONLY}") from error
     trainer.window.load_state_dict(state["window"], trainer.device)
-    for name, memory in trainer.memories().items():
-        memory.load_state_dict(state.get("memories", {}).get(name, {}))
     trainer.step, trainer.images_seen = state["step"], state["images_seen"]
     trainer.initial_weights = state["initial_weights"]
+
+
+def restore_memories(trainer: BaseTrainer, state: State) -> None:
+    """Go on with what the trainer's :meth:`memories` held; checkpoints of earlier versions had none."""
+    for name, memory in trainer.memories().items():
+        memory.load_state_dict(state.get("memories", {}).get(name, {}))
 
 
 def load_networks(trainer: BaseTrainer, state: State, path: str | Path) -> None:

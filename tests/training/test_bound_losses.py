@@ -126,7 +126,7 @@ WRONG = [
     ("train.levels=importance", ("losses_coef: mse ignores the weights of train.levels=importance", "use vlb")),
     (
         "train.denoiser=edm denoiser_args=null train.levels=importance train.sampling_levels=karras",
-        ("levels_args: 'importance' needs a denoiser with a table of steps", "train.denoiser=iddpm"),
+        ("levels_args: these levels need a denoiser with a table", "train.denoiser=ddpm"),
     ),
     ("levels_args.history=0 train.levels=importance", ("levels_args.history=0", "greater than or equal to 1")),
     ("sampler_args.variance=learned", ("sampler_args.variance", "'auto', 'small' or 'large'")),

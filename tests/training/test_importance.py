@@ -10,7 +10,10 @@ from torch import Tensor, nn
 
 from models.diffusion.denoisers import IDDPMDenoiser
 from tests.crashes import Crash, assert_same, final_state, run
-from tests.runs import write_config
+from tests.fake_gpu import GPU, NothingComesBack, on_fake_gpu
+from tests.helpers import trainer_of
+from tests.runs import words, write_config
+from training.launch import load_trainer
 from training.levels import ImportanceLevels, TableLevels
 
 T, HISTORY = 12, 4
@@ -127,9 +130,26 @@ def test_a_run_that_crashed_and_went_on_draws_the_same_steps(tmp_path):
     assert (memory["counts"].sum(), memory["counts"].min() >= HISTORY, memory["memory"].min() > 0) == (56, True, True)
 
 
-def test_a_memory_of_another_length_is_left_behind():
-    levels, _ = filled()
-    before = levels.memory.clone()
-    levels.load_state_dict(importance(history=9).state_dict())
-    levels.load_state_dict({})
-    assert torch.equal(levels.memory, before)
+def test_a_new_run_from_a_file_of_another_begins_with_an_empty_memory(tmp_path):
+    """Whose levels may be of other losses, or remember another number of terms."""
+    config = write_config(tmp_path, "diffusion", RUN)
+    run(config, tmp_path)
+    file = tmp_path / "diffusion" / "checkpoints" / "step_00000007.pt"
+    more = ["exp.run_name=second", f"train.checkpoint_path={file}", "levels_args.history=9", "train.steps=8"]
+    trainer = load_trainer(words(config, tmp_path, *more))
+    trainer.setup()
+    trainer.open_run()
+    assert trainer.step == 7 and trainer.levels.memory.shape == (2, 9) and not trainer.levels.counts.any()
+    trainer.loggers.close()
+    trainer.run.close()
+
+
+def test_no_step_waits_for_the_gpu(tmp_path):
+    """The memory lies there, and what levels come next is decided there."""
+    trainer = trainer_of(tmp_path, "diffusion", changes=RUN)
+    trainer.setup()
+    with on_fake_gpu(trainer), NothingComesBack():
+        for trainer.step in range(2):
+            trainer.images_seen += trainer.images_per_step
+            trainer.train_step()
+        assert trainer.levels.memory.device == trainer.levels.counts.device == GPU
