@@ -5,8 +5,8 @@ figure 1 b: each convolution is followed by noise, LeakyReLU and AdaIN (equation
 of progressive growing; here it is trained against ``stylegan2``'s.
 
 What differs here: no progressive growing (StyleGAN2's authors do without it), so only the last size is turned into an
-image; features are doubled by bilinear interpolation before a convolution; the start is drawn from N(0, 1) as in StyleGAN2
-(ones, as in the authors' code, are zeros after the first AdaIN); labels, noise and mixing as in ``style.py``.
+image; features are doubled as in StyleGAN2; the start is drawn from N(0, 1), as there (ones, as in the authors' code,
+are zeros after the first AdaIN); labels, noise and mixing as in ``style.py``.
 """
 
 from typing import Any, ClassVar
@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from models.gan.style import StyleGenerator, layer_noise, style_widths
 from models.layers.checks import START
 from models.layers.equalized import EqualizedConv2d, EqualizedLinear, lrelu
-from models.layers.filters import smooth_up
 from models.registry import gens_registry
 from utils.schema import Fraction, PositiveInt
 
@@ -72,11 +71,11 @@ class StyleGANGenerator(StyleGenerator):
         super().__init__(num_classes, z_dim, w_dim, mapping_layers, 2 * len(widths), style_mixing)
         self.sizes = [START * 2 ** (k // 2) for k in range(2 * len(widths))]  # at each epilogue
         self.start = nn.Parameter(torch.randn(widths[0], START, START))
-        pairs = [(widths[0], widths[0])]
-        for width, next_width in zip(widths, widths[1:]):
-            pairs += [(width, next_width), (next_width, next_width)]
-        self.convs = nn.ModuleList(EqualizedConv2d(*pair, size=3, bias=False) for pair in pairs)
-        outputs = [widths[0]] + [after for _, after in pairs]  # the start has an epilogue, too
+        self.convs = nn.ModuleList([EqualizedConv2d(widths[0], widths[0], 3, bias=False)])
+        for width, after in zip(widths, widths[1:]):
+            self.convs.append(EqualizedConv2d(width, after, 3, bias=False, resampling="up"))
+            self.convs.append(EqualizedConv2d(after, after, 3, bias=False))
+        outputs = [width for width in widths for _ in range(2)]  # the start has an epilogue, too
         self.epilogues = nn.ModuleList(StyleAfterNoise(width, w_dim) for width in outputs)
         self.to_image = EqualizedConv2d(widths[-1], image_channels, 1)
 
@@ -84,7 +83,6 @@ class StyleGANGenerator(StyleGenerator):
         """Turn w [N, num_styles, w_dim] into images [N, C, H, W]; the layers' noise is drawn from z [N, z_dim]."""
         styles, noise = w.unbind(dim=1), layer_noise(z, self.sizes)
         x = self.epilogues[0](self.start.expand(len(w), -1, -1, -1), styles[0], noise[0])
-        for k, conv in enumerate(self.convs, start=1):
-            doubled = k > 1 and k % 2 == 0
-            x = self.epilogues[k](conv(smooth_up(x) if doubled else x), styles[k], noise[k])
+        for conv, epilogue, style, its_noise in zip(self.convs, self.epilogues[1:], styles[1:], noise[1:]):
+            x = epilogue(conv(x), style, its_noise)
         return self.to_image(x).float()

@@ -56,7 +56,7 @@ class ToImage(nn.Module):
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         """Turn x [N, C, H, W] and w [N, w_dim] into [N, image_channels, H, W]."""
-        return self.conv(x, w).float() + self.bias[:, None, None]
+        return self.conv(x, w) + self.bias[:, None, None]
 
 
 @gens_registry.add_to_registry(name="stylegan2")
@@ -117,7 +117,7 @@ class DownBlock(nn.Module):
     def __init__(self, in_channels: int, out_channels: int):
         super().__init__()
         self.conv1 = EqualizedConv2d(in_channels, in_channels, 3)
-        self.conv2 = EqualizedConv2d(in_channels, out_channels, 3, stride=2)
+        self.conv2 = EqualizedConv2d(in_channels, out_channels, 3, resampling="down")
         self.skip = EqualizedConv2d(in_channels, out_channels, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:

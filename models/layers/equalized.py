@@ -5,10 +5,13 @@ Stability, and Variation", section 4.1. Adam then moves every weight by the same
 """
 
 import math
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from models.layers.filters import smooth_conv_up
 
 
 def lrelu(x: Tensor) -> Tensor:
@@ -35,15 +38,31 @@ class EqualizedLinear(nn.Module):
 
 
 class EqualizedConv2d(nn.Module):
-    """A convolution of odd ``size``: [N, C, H, W] into [N, C', H, W], or with ``stride`` 2 and no padding smaller."""
+    """A convolution of odd ``size``: [N, C, H, W] into [N, C', H, W].
 
-    def __init__(self, in_channels: int, out_channels: int, size: int, stride: int = 1, bias: bool = True):
+    ``resampling``: "up" doubles height and width through the filter [1, 3, 3, 1]; "down" is stride 2 without padding.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        size: int,
+        bias: bool = True,
+        resampling: Literal["up", "down"] | None = None,
+    ):
         super().__init__()
         self.weight = nn.Parameter(torch.randn(out_channels, in_channels, size, size))
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
         self.scale = 1 / math.sqrt(in_channels * size**2)
-        self.stride, self.padding = stride, size // 2 if stride == 1 else 0
+        self.resampling, self.padding = resampling, size // 2
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve x [N, C, H, W]."""
-        return F.conv2d(x, self.weight * self.scale, self.bias, self.stride, self.padding)
+        weight = self.weight * self.scale
+        if self.resampling == "up":
+            x = smooth_conv_up(x, weight)
+            return x if self.bias is None else x + self.bias[:, None, None]
+        if self.resampling == "down":
+            return F.conv2d(x, weight, self.bias, stride=2)
+        return F.conv2d(x, weight, self.bias, padding=self.padding)

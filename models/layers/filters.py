@@ -58,3 +58,13 @@ def smooth_up(x: Tensor) -> Tensor:
 def smooth_down(x: Tensor) -> Tensor:
     """Halve height and width of x [N, C, H, W]: of four neighbours each way the mean, weighed [1, 3, 3, 1]."""
     return smooth(x, pad=1)[..., ::2, ::2]
+
+
+def smooth_conv_up(x: Tensor, weight: Tensor) -> Tensor:
+    """Double height and width of x [N, C, H, W], then convolve with ``weight`` [C', C, 3, 3]: [N, C', 2 H, 2 W].
+
+    A transposed convolution of stride 2 and then the filter, which away from the edge is the same as ``smooth_up`` and
+    then a convolution with the mirrored weight, for a quarter of the operations.
+    """
+    x = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)  # [N, C', 2 H + 1, 2 W + 1]
+    return 4 * smooth(x, pad=1)  # 4: the transposed convolution sees three zeros for each pixel

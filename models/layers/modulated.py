@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.layers.equalized import EqualizedLinear
-from models.layers.filters import smooth
+from models.layers.filters import smooth_conv_up
 
 
 class ModulatedConv2d(nn.Module):
@@ -19,9 +19,10 @@ class ModulatedConv2d(nn.Module):
 
     No image has weights of its own in memory: its input is scaled by s before a shared convolution, and its output by
     1 / length after it, which is the same. Both factors are float32, and s is divided by its largest number, which
-    the second factor makes up for: so half types do not overflow, however large the styles are.
+    the second factor makes up for: so half types do not overflow, however large the styles are. What is not
+    demodulated may be as large as they are, and comes out in float32.
 
-    ``up``: the result is twice as large, a transposed convolution of stride 2 through the filter [1, 3, 3, 1].
+    ``up``: the result is twice as large, doubled through the filter [1, 3, 3, 1].
     """
 
     def __init__(
@@ -38,8 +39,9 @@ class ModulatedConv2d(nn.Module):
         with torch.autocast(x.device.type, enabled=False):
             weight = self.weight * self.scale
             before, after = self.factors(weight, self.affine(w.float()))  # [N, C] and [N, C' or 1]
-        x = self.convolve(x * before.to(x.dtype)[:, :, None, None], weight)
-        return x * after.to(x.dtype)[:, :, None, None]
+        x = x * before.to(x.dtype)[:, :, None, None]
+        x = smooth_conv_up(x, weight) if self.up else F.conv2d(x, weight, padding=weight.shape[-1] // 2)
+        return x * (after.to(x.dtype) if self.demodulate else after)[:, :, None, None]
 
     def factors(self, weight: Tensor, style: Tensor) -> tuple[Tensor, Tensor]:
         """Return what the input and the output are multiplied by, for a weight [C', C, k, k] and styles [N, C]."""
@@ -49,9 +51,3 @@ class ModulatedConv2d(nn.Module):
             return style, largest
         squares = style.square() @ weight.square().sum(dim=(2, 3)).T  # [N, C']
         return style, torch.rsqrt(squares + 1e-8)
-
-    def convolve(self, x: Tensor, weight: Tensor) -> Tensor:
-        if not self.up:
-            return F.conv2d(x, weight, padding=weight.shape[-1] // 2)
-        x = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)  # [N, C', 2 H + 1, 2 W + 1]
-        return 4 * smooth(x, pad=1)  # 4: three of four pixels before the convolution were zeros

@@ -1,6 +1,6 @@
 """A penalty on the slope of a style generator."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -13,7 +13,6 @@ from training.losses.registry import gen_losses_registry
 from training.precision import float32_if_fp16
 from utils.batch import map_tensors
 from utils.distributed import mean_over_processes
-from utils.errors import ConfigError
 from utils.schema import Fraction, PositiveInt
 
 
@@ -39,6 +38,8 @@ class PathLength(Penalty, Stateful):
     processes: so another cut of the batch penalises the same. (The authors' code moves it first, on each GPU.)
     """
 
+    needs: ClassVar[type] = StyleGenerator
+
     def __init__(self, interval: PositiveInt = 1, decay: Fraction = 0.01, shrink: PositiveInt = 2):
         super().__init__(interval)
         self.decay, self.shrink = decay, shrink
@@ -47,9 +48,7 @@ class PathLength(Penalty, Stateful):
         self.step = -1
 
     def penalty(self, outcome: GanOutcome) -> Tensor:
-        """Return the penalty of one update, a number. Raises :class:`ConfigError` for a generator without styles."""
-        if not isinstance(outcome.generator, StyleGenerator):
-            raise ConfigError("path_length needs a generator with styles, such as train.generator=stylegan2")
+        """Return the penalty of one update, a number."""
         if outcome.step != self.step:
             self.settle()
             self.step = outcome.step

@@ -131,8 +131,12 @@ class BaseGANTrainer(GenerativeTrainer):
         check_no_stray_arguments(config.losses_args, config.gen_losses, config.disc_losses)
         for role in self.network_roles:
             check_fits(self.precision, config.train.amp, self.roles.cls(role), f"train.{role}={self.roles.name(role)}")
-        if config.inference.truncation != 1 and not issubclass(self.roles.cls("generator"), StyleGenerator):
-            raise ConfigError(f"inference.truncation: generator '{self.roles.name('generator')}' has no w, remove it")
+        for name in config.gen_losses:
+            self.roles.require(
+                "generator", getattr(gen_losses_registry[name], "needs", nn.Module), f"gen_losses.{name}"
+            )
+        if config.inference.truncation != 1:
+            self.roles.require("generator", StyleGenerator, "inference.truncation")
 
     def build_networks(self) -> dict[str, nn.Module]:
         built = {name: self.roles.build(name, **self.facts.offered()) for name in ("generator", "discriminator")}
