@@ -150,7 +150,7 @@ def test_two_halves_of_the_batch_train_stylegan2_as_the_whole(tmp_path):
     Plain SGD: Adam turns rounding in tiny gradients into full steps.
     """
     sgd = {f"{player}_optimizer_args": {"lr": 0.002} for player in ("gen", "disc")}
-    changes = {**STYLEGAN2, **sgd, "train.gen_optimizer": "sgd", "train.disc_optimizer": "sgd"}
+    changes = {**STYLEGAN2, **sgd, "train.gen_optimizer": "sgd", "train.disc_optimizer": "sgd", "train.steps": 3}
     weights = {}
     for accumulate in (1, 2):
         (tmp_path / str(accumulate)).mkdir()
@@ -166,15 +166,30 @@ def test_two_halves_of_the_batch_train_stylegan2_as_the_whole(tmp_path):
     assert (after - before).abs().max() > 1e-3  # training moves them far more than that
 
 
+def test_bf16_measures_the_same_path_lengths_and_the_same_slopes_nearly(tmp_path):
+    """The first step's penalties, from the same weights and numbers; bf16 has 8 bits."""
+    terms = {}
+    for amp in ("off", "bf16"):
+        trainer = trainer_of(tmp_path, "gan", f"exp.run_name=amp_{amp}", f"train.amp={amp}", changes=STYLEGAN2)
+        trainer.setup()
+        trainer.open_run()
+        terms[amp] = {name: value.item() for name, value in trainer.train_step().items()}
+        trainer.loggers.close()
+        trainer.run.close()
+    assert terms["off"] != terms["bf16"]
+    for name in ("path_length", "r1"):
+        assert terms["bf16"][name] == pytest.approx(terms["off"][name], rel=0.1)
+
+
 def test_a_checkpoint_that_does_not_know_the_loss_starts_its_mean_anew(tmp_path):
     """A run without the penalty is the beginning of one with it."""
     plain = {**STYLEGAN2, "gen_losses": {"softplus_gen": 1.0}, "losses_args": None}
-    first = trainer_of(tmp_path, "gan", changes=plain)
+    first = trainer_of(tmp_path, "gan", "train.steps=1", changes=plain)
     first.setup()
     first.training_loop()
-    file = tmp_path / "runs" / "gan" / "checkpoints" / "step_00000007.pt"
+    file = tmp_path / "runs" / "gan" / "checkpoints" / "step_00000001.pt"
     changes = {**STYLEGAN2, "gen_losses": {"softplus_gen": 1.0, "path_length": 2.0}}
-    words = ("exp.run_name=more", f"train.checkpoint_path={file}", "train.steps=9")
+    words = ("exp.run_name=more", f"train.checkpoint_path={file}", "train.steps=3")
     second = trainer_of(tmp_path, "gan", *words, changes=changes)
     second.setup()
     second.training_loop()

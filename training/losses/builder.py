@@ -31,10 +31,12 @@ class Stateful(ABC):
     """What remembers something that a resumed run needs. Every process asks for the state, at the same step."""
 
     @abstractmethod
-    def state_dict(self) -> dict[str, Any]: ...
+    def state_dict(self) -> dict[str, Any]:
+        """Return tensors and plain values, for a checkpoint."""
 
     @abstractmethod
-    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what :meth:`state_dict` gave."""
 
 
 class WeightedLosses(Stateful):

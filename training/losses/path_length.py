@@ -38,7 +38,7 @@ class PathLength(Penalty, Stateful):
     processes: so another cut of the batch penalises the same. (The authors' code moves it first, on each GPU.)
     """
 
-    needs: ClassVar[type] = StyleGenerator
+    needs: ClassVar[type] = StyleGenerator  # the generator's class
 
     def __init__(self, interval: PositiveInt = 1, decay: Fraction = 0.01, shrink: PositiveInt = 2):
         super().__init__(interval)
