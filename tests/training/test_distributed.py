@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.runs import words, write_config
+from tests.runs import STYLEGAN2, words, write_config
 
 ROOT = Path(__file__).parents[2]
 SHORT = {"train.steps": 3, "train.val_step": 3, "model_args.dropout": 0.0}
@@ -35,19 +35,6 @@ R3GAN = {
     "gen_losses": {"relativistic_gen": 1.0},
     "disc_losses": {"relativistic_disc": 1.0, "r1": 0.1, "r2": 0.1, "gradient_penalty": 0.1},
     "losses_args": None,
-    "train.steps": 3,
-}
-
-
-# Four images a process and micro-batch: one group for the standard deviation. All that it draws is a function of z.
-STYLE = {"mapping_layers": 2, "base_channels": 8, "max_channels": 16}
-STYLEGAN2 = {
-    "train.generator": "stylegan2",
-    "train.discriminator": "stylegan2",
-    "generator_args": {"z_dim": 8, "w_dim": 8, **STYLE},
-    "discriminator_args": {**STYLE, "group_size": 4},
-    "gen_losses": {"softplus_gen": 1.0, "path_length": 2.0},
-    "losses_args": {"path_length": {"interval": 2}},
     "train.steps": 3,
 }
 
@@ -91,7 +78,8 @@ PLAIN = [
     ("diffusion", SHORT),
     ("gan", PLAIN_GAN),
     ("gan", R3GAN),
-    pytest.param("gan", STYLEGAN2, marks=pytest.mark.slow),
+    # Four images a process and micro-batch: a group for the standard deviation. All that it draws is a function of z.
+    pytest.param("gan", {**STYLEGAN2, "train.steps": 3}, marks=pytest.mark.slow),
     ("supervised", PLAIN_CLASSIFIER),
 ]
 

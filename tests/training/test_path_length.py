@@ -8,7 +8,7 @@ from models.gan.style import StyleGenerator
 from tests.crashes import Crash, assert_same, final_state, run
 from tests.gan_outcomes import Value, outcome
 from tests.helpers import error_of, trainer_of
-from tests.runs import write_config
+from tests.runs import STYLEGAN2, write_config
 from training.losses.path_length import PathLength
 from training.precision import Precision
 from utils.batch import Condition
@@ -117,21 +117,12 @@ def test_half_types_are_left_for_float32_where_they_would_overflow():
 
 # ---- In a run.
 
-NETWORK = {"mapping_layers": 2, "base_channels": 8, "max_channels": 16}
-STYLEGAN2 = {
-    "train.generator": "stylegan2",
-    "train.discriminator": "stylegan2",
-    "train.val_metrics": [],
-    "generator_args": {"z_dim": 8, "w_dim": 8, **NETWORK},
-    "discriminator_args": NETWORK,
-    "gen_losses": {"fragile_softplus": 1.0, "path_length": 2.0},
-    "losses_args": {"r1": {"interval": 4}, "path_length": {"interval": 2}},
-}
+FRAGILE = {**STYLEGAN2, "train.val_metrics": [], "gen_losses": {"fragile_softplus": 1.0, "path_length": 2.0}}
 
 
 def test_a_run_that_crashed_ends_in_the_same_bits_and_with_the_same_mean(tmp_path):
     """Crash in step 5, go on from the checkpoint of step 3: the mean holds the lengths of steps 0, 2, 4 and 6."""
-    config = write_config(tmp_path, "gan", STYLEGAN2)
+    config = write_config(tmp_path, "gan", FRAGILE)
     run(config, tmp_path / "unbroken")
     with pytest.raises(Crash):
         run(config, tmp_path / "broken", crash_at=5)
@@ -188,9 +179,8 @@ def test_a_checkpoint_that_does_not_know_the_loss_starts_its_mean_anew(tmp_path)
     first.setup()
     first.training_loop()
     file = tmp_path / "runs" / "gan" / "checkpoints" / "step_00000001.pt"
-    changes = {**STYLEGAN2, "gen_losses": {"softplus_gen": 1.0, "path_length": 2.0}}
     words = ("exp.run_name=more", f"train.checkpoint_path={file}", "train.steps=3")
-    second = trainer_of(tmp_path, "gan", *words, changes=changes)
+    second = trainer_of(tmp_path, "gan", *words, changes=STYLEGAN2)
     second.setup()
     second.training_loop()
     assert second.gen_losses.losses["path_length"].state_dict()["mean"] > 0
