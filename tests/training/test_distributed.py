@@ -21,8 +21,17 @@ PLAIN_GAN = {
     "losses_args": {"r1": {"interval": 1}},
     "train.steps": 3,
 }
-
-
+# Levels drawn by what all processes have learnt: of a table of two, so that each is known after the first step.
+IMPORTANCE = {
+    **SHORT,
+    "train.denoiser": "iddpm",
+    "train.levels": "importance",
+    "train.sampling_levels": "respaced",
+    "denoiser_args": {"num_steps": 2},
+    "sampling_levels_args": {"steps": 2},
+    "levels_args": {"history": 2},
+    "losses_coef": {"vlb": 0.02},
+}
 SMALL = {"widths": [16, 16, 8], "blocks_per_stage": 1, "group_size": 8}
 # All that draws random numbers or looks at pairs: augmentation, interpolates, two discriminator updates a step.
 R3GAN = {
@@ -76,6 +85,7 @@ PLAIN_CLASSIFIER = {"model_args.norm": "group", "model_args.dropout": 0.0, "trai
 
 PLAIN = [
     ("diffusion", SHORT),
+    ("diffusion", IMPORTANCE),
     ("gan", PLAIN_GAN),
     ("gan", R3GAN),
     # Four images a process and micro-batch: a group for the standard deviation. All that it draws is a function of z.

@@ -129,7 +129,7 @@ def test_a_run_that_crashed_ends_in_the_same_bits_and_with_the_same_mean(tmp_pat
     run(config, tmp_path / "broken")
     first, second = (final_state(tmp_path / place, "gan") for place in ("unbroken", "broken"))
     assert_same(first, second)
-    assert first["stateful"]["gen_losses"]["path_length"]["mean"] > 0
+    assert first["memories"]["gen_losses"]["path_length"]["mean"] > 0
     assert first["ema"]["mean_w"].any() and torch.equal(
         first["ema"]["mean_w"], first["networks"]["generator"]["mean_w"]
     )
@@ -172,7 +172,7 @@ def test_bf16_measures_the_same_path_lengths_and_the_same_slopes_nearly(tmp_path
         assert terms["bf16"][name] == pytest.approx(terms["off"][name], rel=0.1)
 
 
-def test_a_checkpoint_that_does_not_know_the_loss_starts_its_mean_anew(tmp_path):
+def test_a_run_from_a_checkpoint_without_the_loss_starts_its_mean_anew(tmp_path):
     """A run without the penalty is the beginning of one with it."""
     plain = {**STYLEGAN2, "gen_losses": {"softplus_gen": 1.0}, "losses_args": None}
     first = trainer_of(tmp_path, "gan", "train.steps=1", changes=plain)

@@ -64,7 +64,7 @@ class WeightedLosses(Stateful):
         return {name: loss.state_dict() for name, loss in self.losses.items() if isinstance(loss, Stateful)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what :meth:`state_dict` gave; a loss that the file does not know begins anew."""
+        """Restore what :meth:`state_dict` gave; a loss that it does not know begins anew."""
         for name, loss in self.losses.items():
             if isinstance(loss, Stateful) and name in state:
                 loss.load_state_dict(state[name])

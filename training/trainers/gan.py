@@ -148,8 +148,10 @@ class BaseGANTrainer(GenerativeTrainer):
         arguments = self.config.losses_args
         self.gen_losses = WeightedLosses(gen_losses_registry, self.config.gen_losses, arguments)
         self.disc_losses = WeightedLosses(disc_losses_registry, self.config.disc_losses, arguments)
-        self.stateful = {"gen_losses": self.gen_losses, "disc_losses": self.disc_losses}
         self.disc_augment = self.roles.build("disc_augment") if self.roles.name("disc_augment") else None
+
+    def memories(self) -> dict[str, Any]:
+        return {"gen_losses": self.gen_losses, "disc_losses": self.disc_losses}
 
     def build_alarms(self) -> list[Alarm]:
         return [*super().build_alarms(), LogitsApart()]
