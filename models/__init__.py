@@ -2,7 +2,7 @@
 
 from models.classifiers import export, noisy, resnet
 from models.diffusion import base_diffusion, denoisers, unet
-from models.gan import base, dcgan, r3gan, sagan, sngan
+from models.gan import base, dcgan, r3gan, sagan, sngan, stylegan, stylegan2
 
 __all__ = [
     "base",
@@ -15,5 +15,7 @@ __all__ = [
     "resnet",
     "sagan",
     "sngan",
+    "stylegan",
+    "stylegan2",
     "unet",
 ]

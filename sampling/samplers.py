@@ -14,6 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from sampling.chain import large_variance, small_variance
 from sampling.registry import samplers_registry
 from utils.batch import Condition
 from utils.schema import Fraction, NonNegativeFloat
@@ -43,20 +44,16 @@ def denoise(denoiser: nn.Module, x: Tensor, sigma: float, cond: Condition | None
     return denoiser(x, x.new_full((len(x),), sigma), cond)
 
 
-def posterior_variance(t: float, s: float) -> float:
-    """Return the variance of x_s given x_t and the clean image (Ho et al. 2020, equation 7: beta-tilde)."""
-    return s**2 * (t**2 - s**2) / t**2
-
-
 @samplers_registry.add_to_registry(name="ddpm")
 class DDPMSampler(Sampler):
     """Ancestral sampling (Ho et al. 2020, Algorithm 2): draw x_s from the posterior that takes D for the clean image.
 
-    ``variance`` is the paper's choice of sigma_t^2: ``small`` is beta-tilde, ``large`` is beta. ``clip`` keeps D in
-    [-1, 1], which is right for images and wrong for latents.
+    ``variance`` is that of the draw: ``small`` is beta-tilde, ``large`` is beta; ``auto`` is what the network has
+    learned, between the two (Nichol and Dhariwal 2021, equation 15), and ``small`` for one that has not. ``clip`` keeps
+    D in [-1, 1], which is right for images and wrong for latents.
     """
 
-    def __init__(self, variance: Literal["small", "large"] = "small", clip: bool = True):
+    def __init__(self, variance: Literal["auto", "small", "large"] = "auto", clip: bool = True):
         self.variance = variance
         self.clip = clip
 
@@ -70,17 +67,21 @@ class DDPMSampler(Sampler):
         sigmas = levels.tolist()
         x = noise * sigmas[0]
         for t, s in pairwise(sigmas):
-            D = denoise(denoiser, x, t, cond)
-            D = D.clamp(-1, 1) if self.clip else D
+            prediction = denoiser.predict(x, x.new_full((len(x),), t), cond)
+            D = prediction.denoised.clamp(-1, 1) if self.clip else prediction.denoised
             x = D + (s / t) ** 2 * (x - D)  # the posterior's mean
             if s > 0:
-                x = x + math.sqrt(self.step_variance(t, s)) * rng.randn(x.shape[1:], x.device)
+                x = x + self.deviation(t, s, prediction.variance_fraction) * rng.randn(x.shape[1:], x.device)
         return x
 
-    def step_variance(self, t: float, s: float) -> float:
-        if self.variance == "small":
-            return posterior_variance(t, s)
-        return (t**2 - s**2) * (1 + s**2) / (1 + t**2)  # beta_t / abar_s, with abar = 1 / (1 + sigma^2)
+    def deviation(self, t: float, s: float, learned: Tensor | None) -> Tensor | float:
+        """Return the standard deviation of x_s; ``learned``: v of equation 15, [N, C, H, W]."""
+        small, large = small_variance(t, s), large_variance(t, s)
+        if self.variance == "large":
+            return math.sqrt(large)
+        if self.variance == "small" or learned is None:
+            return math.sqrt(small)
+        return math.sqrt(small) * (large / small) ** (learned / 2)
 
 
 @samplers_registry.add_to_registry(name="ddim")
@@ -106,7 +107,7 @@ class DDIMSampler(Sampler):
         for t, s in pairwise(sigmas):
             D = denoise(denoiser, x, t, cond)
             D = D.clamp(-1, 1) if self.clip else D
-            fresh = self.eta**2 * posterior_variance(t, s)
+            fresh = self.eta**2 * small_variance(t, s)
             x = D + math.sqrt(s**2 - fresh) * (x - D) / t  # (x - D) / t is the noise as predicted
             if fresh > 0:
                 x = x + math.sqrt(fresh) * rng.randn(x.shape[1:], x.device)

@@ -6,7 +6,7 @@ import torch
 
 import train
 from tests.runs import words
-from training.losses.diffusion import MSE
+from training.losses.diffusion import MSE, VLB
 from training.losses.gan import RelativisticGen, SoftplusGen
 from training.losses.registry import gen_losses_registry, losses_registry, supervised_losses_registry
 from training.losses.supervised import CrossEntropy
@@ -31,6 +31,11 @@ class Fragile:
 
 @losses_registry.add_to_registry(name="fragile_mse")
 class FragileMSE(Fragile, MSE):
+    pass
+
+
+@losses_registry.add_to_registry(name="fragile_vlb")
+class FragileVLB(Fragile, VLB):
     pass
 
 

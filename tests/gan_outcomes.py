@@ -33,6 +33,7 @@ def outcome(real: Tensor, fake: Tensor, discriminator: nn.Module, **others: Any)
     """The discriminator's move on these images; ``others`` replaces fields."""
     fields = {"step": 0, "progress": 0.0, "z": torch.zeros(len(real), 1), "cond": Condition(), "generator": Value()}
     fields["rand"] = lambda purpose: torch.full((len(real),), 0.25, dtype=real.dtype)
+    fields["randn"] = lambda purpose, shape: torch.ones(len(real), *shape, dtype=real.dtype)
     leaves = [images.clone().requires_grad_(True) for images in (real, fake)]
     return GanOutcome(real=leaves[0], fake=leaves[1], discriminator=discriminator, **{**fields, **others})
 

@@ -63,6 +63,16 @@ GAN = {
     "disc_losses": {"softplus_disc": 1.0, "r1": 1.0},
     "losses_args": {"r1": {"interval": 2}},
 }
+STYLE = {"mapping_layers": 2, "base_channels": 8, "max_channels": 16}
+# Changes that make the GAN a StyleGAN2 with both its penalties.
+STYLEGAN2 = {
+    "train.generator": "stylegan2",
+    "train.discriminator": "stylegan2",
+    "generator_args": {"z_dim": 8, "w_dim": 8, **STYLE},
+    "discriminator_args": STYLE,
+    "gen_losses": {"softplus_gen": 1.0, "path_length": 2.0},
+    "losses_args": {"r1": {"interval": 4}, "path_length": {"interval": 2}},
+}
 SUPERVISED = {
     "exp": {"model_type": "supervised"},
     "train": {

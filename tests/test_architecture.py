@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "metrics": {"utils"},
     "evaluation": {"utils", "datasets", "models", "metrics"},
     "training": {"utils", "datasets", "models", "sampling", "metrics", "evaluation"},
+    "report": {"utils", "datasets", "models", "sampling", "metrics", "evaluation", "training"},
 }
 COMMANDS = sorted(ROOT.glob("*.py"))
 FILES = {path: package for package in MAY_IMPORT for path in sorted((ROOT / package).rglob("*.py"))}
@@ -29,6 +30,7 @@ FOREIGN = {
     "transformers",
     "diffusers",
     "wandb",
+    "wandb_workspaces",
     "gdown",
     "tensorboard",
 }  # heavy, optional, or looking for Hugging Face's datasets

@@ -8,8 +8,10 @@ import pytest
 from PIL import Image
 
 import train
+from models.classifiers.export import Description, export_classifier
+from models.classifiers.resnet import ResNet
 from training.launch import load_trainer
-from utils.config import load_tree, read_yaml
+from utils.config import find, load_tree, read_yaml
 
 ROOT = Path(__file__).parents[1]
 SMALL = ROOT / "configs" / "experiments"  # those of the reports have a header of their own (tests/report)
@@ -33,6 +35,16 @@ def tiny_food(tmp_path_factory):
     return root
 
 
+@pytest.fixture(scope="module")
+def guide(tmp_path_factory):
+    """A classifier of noisy pictures of these classes, as an export to guide by."""
+    arguments = {"image_size": 64, "image_channels": 3, "num_classes": 3, "base_channels": 8, "noise_conditional": True}
+    path = tmp_path_factory.mktemp("guide") / "classifier.safetensors"
+    names = ["bun", "roll", "tart"]
+    export_classifier(path, ResNet(**arguments), Description("resnet", arguments, names, {}))
+    return path
+
+
 def small(file: Path) -> list[str]:
     """Return overrides that leave the model as it is and take the data down to the tiny folder."""
     words = [f"exp.config_path={file}", "exp.device=cpu", "train.val_metrics=[]"]
@@ -41,9 +53,14 @@ def small(file: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda path: str(path.relative_to(ROOT / "configs")))
-def test_the_config_builds_everything_and_stops_before_the_first_step(file, tiny_food, tmp_path, monkeypatch, capsys):
+def test_the_config_builds_everything_and_stops_before_the_first_step(
+    file, tiny_food, guide, tmp_path, monkeypatch, capsys
+):
     monkeypatch.setenv("FOOD101_DIR", str(tiny_food))
-    train.main([*small(file), "exp.check=True", f"exp.exp_dir={tmp_path}"])
+    guided = find(load_tree([f"exp.config_path={file}"]), ["train", "guidance"]) == "classifier"
+    train.main(
+        [*small(file), *([f"train.guide_path={guide}"] if guided else []), "exp.check=True", f"exp.exp_dir={tmp_path}"]
+    )
     assert "nothing was written" in capsys.readouterr().out and not any(tmp_path.iterdir())
 
 
@@ -59,9 +76,10 @@ def test_the_config_opens_with_question_command_and_cost(file):
 @pytest.mark.parametrize("file", EXPERIMENTS, ids=lambda path: str(path.relative_to(ROOT / "configs")))
 def test_every_experiment_has_its_inference_config_with_the_same_networks(file, tiny_food, monkeypatch):
     monkeypatch.setenv("FOOD101_DIR", str(tiny_food))
-    twin = ROOT / "configs" / "inference" / file.name
+    run = load_tree([f"exp.config_path={file}"])["exp"].get("run_name", file.stem)
+    twin = ROOT / "configs" / "inference" / f"{run}.yaml"
     if not twin.exists():  # one for the numbers, one for pictures
-        twin = twin.with_stem(f"{file.stem}_fid")
+        twin = twin.with_stem(f"{run}_fid")
     ours, theirs = (load_tree([f"exp.config_path={path}"]) for path in (file, twin))
     for key in ("model_args", "generator_args", "denoiser_args", "data"):
         assert ours.get(key) == theirs.get(key), key

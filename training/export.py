@@ -36,9 +36,19 @@ def export_model(state: State, weights: Mapping[str, Tensor], folder: Path) -> N
     for name, shard in zip(names, shards):
         with whole_path(folder / name) as temporary:
             save_file(shard, temporary)
-    described = {"format": FORMAT, **{key: state[key] for key in KEPT}, "weights": names}
+    kept = {key: state[key] for key in KEPT} | {"config": portable(state["config"])}
+    described = {"format": FORMAT, **kept, "weights": names}
     with whole_file(folder / "model.json") as file:  # last: with it the folder is complete
         json.dump(described, file, indent=2)
+
+
+def portable(tree: Any) -> Any:
+    """Cut every absolute path in a plain tree down to its name: where files lay on one machine is nobody's business."""
+    if isinstance(tree, dict):
+        return {key: portable(value) for key, value in tree.items()}
+    if isinstance(tree, list):
+        return [portable(value) for value in tree]
+    return Path(tree).name if isinstance(tree, str) and Path(tree).is_absolute() else tree
 
 
 def cut(weights: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
@@ -55,17 +65,28 @@ def cut(weights: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
     yield part
 
 
+def read_description(folder: Path) -> State:
+    """Read ``model.json``. Raises :class:`DataError` when the folder holds no exported model."""
+    try:
+        described = json.loads((folder / "model.json").read_text())
+    except (OSError, ValueError) as error:
+        raise DataError(f"{folder} holds no exported model: it has no readable model.json") from error
+    if not isinstance(described, dict) or described.get("format") != FORMAT:
+        raise DataError(f"{folder / 'model.json'} is not of a format that this version reads ({FORMAT})")
+    return described
+
+
+def model_files(folder: Path) -> list[Path]:
+    """Return the files that are the model; what else lies in the folder, such as its card, is about it."""
+    return sorted([folder / "model.json", *(folder / Path(name).name for name in read_description(folder)["weights"])])
+
+
 def load_export(folder: Path) -> State:
     """Read an exported model as a checkpoint's state, of which it has what inference needs; floats are float32.
 
     Raises :class:`DataError` when the folder holds none, or a part of it is missing or damaged.
     """
-    try:
-        state = json.loads((folder / "model.json").read_text())
-    except (OSError, ValueError) as error:
-        raise DataError(f"{folder} holds no exported model: it has no readable model.json") from error
-    if not isinstance(state, dict) or state.get("format") != FORMAT:
-        raise DataError(f"{folder / 'model.json'} is not of a format that this version reads ({FORMAT})")
+    state = read_description(folder)
     weights: dict[str, Tensor] = {}
     for name in state.pop("weights"):
         try:

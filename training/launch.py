@@ -6,6 +6,7 @@ import metrics  # noqa: F401
 import training.classify
 import training.ema
 import training.levels
+import training.likelihood
 import training.optimizers
 import training.schedules
 import training.studies

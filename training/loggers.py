@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor
 from tqdm import tqdm
 
+from training.panels import PICTURES, panels
 from training.run_folder import RunFolder, plain
 from utils.config import first_line
 from utils.distributed import is_main
@@ -165,10 +166,10 @@ class WeightsAndBiases(Logger):
         return path.read_text().strip()
 
     def scalars(self, step: int, values: Scalars, timing: Scalars) -> None:
-        self.session.log({**values, **timing}, step=step)
+        self.session.log(panels(values, timing), step=step)
 
     def image(self, step: int, name: str, image: Tensor) -> None:
-        self.session.log({name: self.wandb.Image(to_hwc(image))}, step=step)
+        self.session.log({f"{PICTURES}/{name}": self.wandb.Image(to_hwc(image))}, step=step)
 
     def checkpoint(self, step: int, path: Path) -> None:
         if self.run.config.exp.wandb_artifacts:

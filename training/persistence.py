@@ -19,7 +19,7 @@ from training.checkpoints import (
 )
 from training.data import Facts
 from training.ema import averaged_copy
-from training.export import load_export
+from training.export import load_export, model_files
 from training.posthoc_ema import reconstruct, save_snapshot
 from training.run_folder import plain
 from utils import distributed
@@ -51,6 +51,7 @@ def state_of(trainer: BaseTrainer) -> State:
         "ema_others": {name: average.state_dict() for name, average in trainer.ema.others().items()},
         "updaters": {name: updater.state_dict() for name, updater in trainer.updaters.items()},
         "window": trainer.window.state_dict(),
+        "memories": {name: memory.state_dict() for name, memory in trainer.memories().items()},
     }
 
 
@@ -109,6 +110,8 @@ def resume(trainer: BaseTrainer) -> None:
             trainer.initial_weights = {"kind": "train.checkpoint_path", **describe_file(path)}
         elif state["training_files"] != files_key(trainer):
             raise DataError(f"the training images are not those that {path} has seen: restore them, or {NEW_RUN}")
+        else:  # what another run has learnt of its levels may be of other losses
+            restore_memories(trainer, state)
         trainer.say(f"{trainer.run.path}: continuing at step {trainer.step}, from {path}")
         before = state["config"]["train"]["steps"]
         if before != train.steps:
@@ -142,6 +145,12 @@ def restore(trainer: BaseTrainer, state: State, path: str | Path) -> None:
     trainer.initial_weights = state["initial_weights"]
 
 
+def restore_memories(trainer: BaseTrainer, state: State) -> None:
+    """Go on with what the trainer's :meth:`memories` held; checkpoints of earlier versions had none."""
+    for name, memory in trainer.memories().items():
+        memory.load_state_dict(state.get("memories", {}).get(name, {}))
+
+
 def load_networks(trainer: BaseTrainer, state: State, path: str | Path) -> None:
     """Load every network's weights. Raises :class:`DataError` when shapes differ."""
     for name, network in trainer.networks.items():
@@ -165,9 +174,9 @@ def check_networks(trainer: BaseTrainer, state: State, path: str | Path) -> None
 
 
 def describe_file(path: str | Path) -> dict[str, str]:
-    """Name a file, or a folder by the contents of its files, so that it can be told from others."""
+    """Name a file, or an exported model by the contents of its files, so that it can be told from others."""
     digest = hashlib.sha256()
-    for part in sorted(Path(path).iterdir()) if Path(path).is_dir() else [Path(path)]:
+    for part in model_files(Path(path)) if Path(path).is_dir() else [Path(path)]:
         digest.update(part.read_bytes())
     return {"file": Path(path).name, "sha256": digest.hexdigest()}
 

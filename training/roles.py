@@ -56,6 +56,13 @@ class Roles:
                 continue
             check_arguments(self.cls(role), arguments, f"{role}_args", entry.offered)
 
+    def require(self, role: str, needed: type, where: str) -> None:
+        """Raise :class:`ConfigError` unless the role's class is of the kind that the setting ``where`` needs."""
+        if not issubclass(self.cls(role), needed):
+            entry = self.table[role]
+            fitting = " or ".join(name for name, cls in entry.registry.classes.items() if issubclass(cls, needed))
+            raise ConfigError(f"{where} needs {entry.section}.{role}={fitting}, not {self.name(role)}")
+
     def build(self, role: str, **offered: Any) -> Any:
         """Construct the role's object from its arguments and those of ``offered`` that its constructor takes."""
         return construct(self.cls(role), self.arguments(role), f"{role}_args", offered)

@@ -15,7 +15,7 @@ from training.evaluation import build_judge, labels_like
 from training.export import export_model
 from training.judging import Judgement, check_kind, open_reference
 from training.persistence import describe_average, describe_file
-from training.registry import studies_registry
+from training.registry import diffusion_studies_registry, studies_registry
 from training.run_folder import environment, plain, write_whole
 from utils.errors import ConfigError, DataError, MetricError, UserError, did_you_mean
 from utils.images import class_grid, image_grid, write_png
@@ -38,6 +38,7 @@ class Plan:
     follows_reference: bool  # as many as the test set, with its class distribution: what metrics need
 
 
+@diffusion_studies_registry.add_to_registry(name="sample")
 @studies_registry.add_to_registry(name="sample")
 class SampleStudy:
     """Writes PNGs into class folders, one labelled grid, and ``metrics.json`` with every number's origin."""
@@ -69,6 +70,7 @@ class SampleStudy:
         trainer.say("\n".join([result_table(record), *(line for it in findings.values() for line in it.lines)]))
 
 
+@diffusion_studies_registry.add_to_registry(name="export")
 @studies_registry.add_to_registry(name="export")
 class ExportStudy:
     """Writes the averaged weights as a folder to publish (see ``training/export.py``)."""

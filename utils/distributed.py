@@ -56,6 +56,15 @@ def mean_over_processes(tensor: Tensor) -> Tensor:
     return total / world_size()
 
 
+def gather_rows(tensor: Tensor) -> Tensor:
+    """Return the rows of all processes' tensors [n, ...], in the order of the processes: [n * world_size, ...]."""
+    if world_size() == 1:
+        return tensor
+    parts = [torch.empty_like(tensor) for _ in range(world_size())]
+    distributed.all_gather(parts, tensor.contiguous())
+    return torch.cat(parts)
+
+
 def any_process(flag: bool, device: torch.device) -> bool:
     """Tell whether the flag is set anywhere, so that all processes decide alike."""
     if world_size() == 1:

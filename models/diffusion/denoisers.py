@@ -9,7 +9,7 @@ tells it the noise) and what it answers (the noise, the velocity, ...) is the wh
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +27,7 @@ class Prediction:
 
     denoised: Tensor  # [N, C, H, W] D(x; sigma), the clean image as it is guessed
     output: Tensor  # [N, C, H, W] what the network answered: compare it with ``Denoiser.target``
-    log_variance: Tensor | None = None  # [N, C, H, W] of a network that learns the reverse variance
+    variance_fraction: Tensor | None = None  # [N, C, H, W] of a network that learns the reverse variance: see ``iddpm``
     log_uncertainty: Tensor | None = None  # [N] of a network that predicts its own loss
 
 
@@ -35,8 +35,11 @@ class Denoiser(nn.Module, ABC):
     """D(x; sigma) around a backbone. A subclass says how the backbone is asked and what its answer means.
 
     ``sigma_min`` and ``sigma_max`` are the noise levels it is made for; ``table`` holds the levels it was trained on,
-    float32 [T] ascending, or None if they are continuous.
+    float32 [T] ascending, or None if they are continuous. The backbone must answer ``outputs`` numbers for each of an
+    image.
     """
+
+    outputs: ClassVar[int] = 1  # 2: a variance as well
 
     def __init__(self, backbone: nn.Module, sigma_min: float, sigma_max: float, table: Tensor | None = None):
         super().__init__()
@@ -107,6 +110,32 @@ class DDPMDenoiser(TableDenoiser):
 
     def target(self, clean: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
         return noise
+
+
+@denoisers_registry.add_to_registry(name="iddpm")
+class IDDPMDenoiser(DDPMDenoiser):
+    """The network predicts the noise, and for each pixel the variance of a step back.
+
+    Nichol, Dhariwal, "Improved Denoising Diffusion Probabilistic Models" (2021). The variance of a step from t to s is
+    beta^v beta-tilde^(1 - v) (equation 15). Both ends depend on s, so it is v that is predicted here: the same network
+    serves steps of any length, as in their section 4. Half the channels are the noise, the others r, of which v is
+    (r + 1) / 2: from a last layer of zeros it starts half way.
+    """
+
+    outputs = 2
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        num_steps: PositiveInt | None = None,  # length of the table; None: 4000
+        schedule: Literal["linear", "cosine"] = "cosine",
+    ):
+        super().__init__(backbone, 4000 if num_steps is None else num_steps, schedule)
+
+    def predict(self, x: Tensor, sigma: Tensor, cond: Condition | None = None) -> Prediction:
+        s = per_image(sigma)
+        epsilon, r = self.ask(x / (1 + s**2).sqrt(), self.c_noise(sigma), cond).chunk(2, dim=1)
+        return Prediction(denoised=x - s * epsilon, output=epsilon, variance_fraction=(r + 1) / 2)
 
 
 @denoisers_registry.add_to_registry(name="v")

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.diffusion.denoisers import DDPMDenoiser, EDMDenoiser, FlowDenoiser, VDenoiser
+from models.diffusion.denoisers import DDPMDenoiser, EDMDenoiser, FlowDenoiser, IDDPMDenoiser, VDenoiser
 from models.diffusion.noise_tables import noise_table
 from models.registry import denoisers_registry
 from utils.batch import Condition
@@ -18,15 +18,23 @@ every_denoiser = pytest.mark.parametrize("name", denoisers_registry)
 
 
 class Oracle(nn.Module):
-    """A backbone that gives the answer it was told to give, and remembers the question."""
+    """A backbone that gives the answer it was told to give, and remembers the question.
 
-    def __init__(self, answer: Tensor | None = None):
+    One that is asked for a variance as well, ``outputs`` 2, answers zeros there.
+    """
+
+    def __init__(self, answer: Tensor | None = None, outputs: int = 1):
         super().__init__()
-        self.answer = answer
+        self.answer, self.outputs = answer, outputs
 
     def forward(self, x: Tensor, c_noise: Tensor, cond: Condition) -> Tensor:
         self.x, self.c_noise, self.cond = x, c_noise, cond
-        return x if self.answer is None else self.answer
+        answer = x if self.answer is None else self.answer
+        return torch.cat([answer] + [torch.zeros_like(answer)] * (self.outputs - 1), dim=1)
+
+
+def oracle_for(name: str) -> Oracle:
+    return Oracle(outputs=denoisers_registry[name].outputs)
 
 
 @pytest.fixture
@@ -50,7 +58,7 @@ def image_shaped(sigma: Tensor) -> Tensor:
 
 @every_denoiser
 def test_a_network_that_hits_the_target_denoises_perfectly(name, clean, noise):
-    oracle = Oracle()
+    oracle = oracle_for(name)
     denoiser = denoisers_registry[name](oracle)
     sigma = levels_of(denoiser)
     oracle.answer = denoiser.target(clean, noise, sigma)
@@ -65,7 +73,7 @@ def test_a_network_that_hits_the_target_denoises_perfectly(name, clean, noise):
 @every_denoiser
 def test_an_error_in_the_output_is_an_error_in_the_image(name, clean, noise):
     """So no denoiser passes the test above by ignoring its network."""
-    oracle = Oracle()
+    oracle = oracle_for(name)
     denoiser = denoisers_registry[name](oracle)
     sigma = torch.ones(16)
     oracle.answer = denoiser.target(clean, noise, sigma) + 0.1
@@ -75,7 +83,7 @@ def test_an_error_in_the_output_is_an_error_in_the_image(name, clean, noise):
 @every_denoiser
 def test_precision_ends_at_the_denoiser(name, clean):
     denoiser = denoisers_registry[name](nn.Module())
-    convolution = nn.Conv2d(3, 3, 1)
+    convolution = nn.Conv2d(3, 3 * denoiser.outputs, 1)
     denoiser.backbone.forward = lambda x, c_noise, cond: convolution(x)
     sigma = torch.ones(16)
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -89,7 +97,7 @@ def test_precision_ends_at_the_denoiser(name, clean):
 
 @every_denoiser
 def test_the_backbone_is_told_float_noise_and_always_a_condition(name, clean):
-    oracle, labels = Oracle(), torch.arange(16)
+    oracle, labels = oracle_for(name), torch.arange(16)
     denoiser = denoisers_registry[name](oracle)
     denoiser(clean, torch.ones(16))
     assert oracle.c_noise.shape == (16,) and oracle.c_noise.dtype == torch.float32
@@ -149,6 +157,18 @@ def test_a_table_denoiser_shows_the_variance_preserving_image(kind, clean, noise
 
 def test_ddpm_is_asked_for_the_noise_itself(clean, noise):
     assert DDPMDenoiser(Oracle()).target(clean, noise, torch.ones(16)) is noise
+
+
+def test_iddpm_reads_the_noise_and_the_variance_from_the_two_halves_of_the_channels(clean, noise):
+    """v = (r + 1) / 2; the image is DDPM's, and so is what the network is asked. 4000 steps of the cosine table."""
+    oracle, sigma = Oracle(torch.cat([noise, noise.roll(1)], dim=1)), torch.linspace(0.1, 9, 16)
+    denoiser, plain = IDDPMDenoiser(oracle), DDPMDenoiser(Oracle(noise), 4000, "cosine")
+    prediction, expected = denoiser.predict(clean, sigma), plain.predict(clean, sigma)
+    assert torch.equal(prediction.output, noise) and torch.equal(prediction.denoised, expected.denoised)
+    torch.testing.assert_close(prediction.variance_fraction, (noise.roll(1) + 1) / 2)
+    assert expected.variance_fraction is None
+    assert torch.equal(oracle.x, plain.backbone.x) and torch.equal(oracle.c_noise, plain.backbone.c_noise)
+    torch.testing.assert_close(denoiser.table, noise_table("cosine", 4000).float())
 
 
 def test_v_is_noise_at_the_clean_end_and_minus_clean_at_the_noisy_end(clean, noise):

@@ -4,6 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from models.diffusion.denoisers import Prediction
+
 
 class GaussianDenoiser(nn.Module):
     """The ideal denoiser of data ~ N(mean, width^2 I): E[clean | x] by completing the square.
@@ -16,6 +18,10 @@ class GaussianDenoiser(nn.Module):
         self.mean, self.width = mean, width
         self.sigma_min, self.sigma_max, self.table = sigma_min, sigma_max, None
         self.calls = 0
+
+    def predict(self, x: Tensor, sigma: Tensor, cond=None) -> Prediction:
+        denoised = self(x, sigma, cond)
+        return Prediction(denoised, output=denoised)
 
     def forward(self, x: Tensor, sigma: Tensor, cond=None) -> Tensor:
         self.calls += 1

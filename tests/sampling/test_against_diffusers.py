@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.diffusion.denoisers import DDPMDenoiser, FlowDenoiser, VDenoiser
+from models.diffusion.denoisers import DDPMDenoiser, FlowDenoiser, IDDPMDenoiser, VDenoiser
 from models.diffusion.noise_tables import noise_table
 from sampling.samplers import DDIMSampler, DDPMSampler, DPMPlusPlus2MSampler, EulerSampler
 from utils.seeding import ImageRng
@@ -30,6 +30,18 @@ class Network(nn.Module):
         sigma = self.table[c_noise.long()].view(-1, 1, 1, 1)
         mean = 0.3 * torch.sin(3 * x_t.roll(1, -1) + sigma.log())
         return sigma * (x_t * (1 + sigma**2).sqrt() - mean) / (sigma**2 + 0.25)
+
+
+class LearnsVariance(nn.Module):
+    """The network above, and beside its noise a variance that wobbles with the image, from below -1 to above 1."""
+
+    def __init__(self):
+        super().__init__()
+        self.noise = Network()
+
+    def forward(self, x_t: Tensor, c_noise: Tensor, cond=None) -> Tensor:
+        r = 1.3 * torch.sin(5 * x_t + c_noise.view(-1, 1, 1, 1) / 100)
+        return torch.cat([self.noise(x_t, c_noise), r], dim=1)
 
 
 class Velocity(nn.Module):
@@ -80,6 +92,19 @@ def test_ddpm(steps, variance, clip):
     scheduler.set_timesteps(steps)
     images = ours(DDPMSampler(variance, clip), DDPMDenoiser(Network(), T), scheduler.timesteps)
     torch.testing.assert_close(images, theirs(scheduler, Network()), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("clip", [True, False])
+@pytest.mark.parametrize("steps", [50, T])
+def test_ddpm_with_a_learned_variance(steps, clip):
+    """With 50 of 1000 steps the range of the variance is that of the longer steps, in both."""
+    scheduler = schedulers("DDPMScheduler", "linear", variance_type="learned_range", clip_sample=clip)
+    scheduler.set_timesteps(steps)
+    images = ours(DDPMSampler(clip=clip), IDDPMDenoiser(LearnsVariance(), T, "linear"), scheduler.timesteps)
+    expected = theirs(scheduler, LearnsVariance())
+    torch.testing.assert_close(images, expected, rtol=0, atol=1e-4)
+    fixed = ours(DDPMSampler("small", clip), IDDPMDenoiser(LearnsVariance(), T, "linear"), scheduler.timesteps)
+    assert (fixed - expected).abs().max() > 0.01
 
 
 @pytest.mark.parametrize("clip", [True, False])

@@ -1,12 +1,11 @@
 """Classifier guidance, held against data for which every part of it is known in closed form."""
 
-from dataclasses import dataclass
-
 import pytest
 import torch
 from torch import Tensor, nn
 
 import sampling  # noqa: F401  fills the registries
+from models.diffusion.denoisers import Prediction
 from sampling.guidance import ClassifierGuidance
 from sampling.levels import KarrasLevels
 from sampling.registry import samplers_registry
@@ -17,12 +16,6 @@ from utils.seeding import ImageRng
 WIDTH = 0.5  # of each class
 SHAPE = (4, 3, 2, 2)
 LABELS = torch.tensor([0, 1, 1, 0])
-
-
-@dataclass(frozen=True)
-class Guess:
-    denoised: Tensor
-    output: Tensor
 
 
 class TwoGaussians(nn.Module):
@@ -48,11 +41,11 @@ class TwoGaussians(nn.Module):
         mean = self.means[labels]
         return mean + (WIDTH**2 / (WIDTH**2 + sigma**2)).view(-1, 1, 1, 1) * (x - mean)
 
-    def predict(self, x: Tensor, sigma: Tensor, cond: Condition | None = None) -> Guess:
+    def predict(self, x: Tensor, sigma: Tensor, cond: Condition | None = None) -> Prediction:
         """Return E[clean | x] of an unconditional model: the classes' guesses, weighed by p(class | x)."""
         each = [self.of_class(x, sigma, torch.full((len(x),), k)) for k in range(2)]
         p = self.logits(x, sigma).softmax(dim=1)[:, :, None, None, None]  # [N, 2, 1, 1, 1]
-        return Guess((p * torch.stack(each, dim=1)).sum(dim=1), torch.zeros_like(x))
+        return Prediction((p * torch.stack(each, dim=1)).sum(dim=1), torch.zeros_like(x))
 
     def forward(self, x: Tensor, sigma: Tensor, cond: Condition | None = None) -> Tensor:
         return self.predict(x, sigma, cond).denoised

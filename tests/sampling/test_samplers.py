@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 import sampling  # noqa: F401  fills the registries
+from models.diffusion.denoisers import Prediction
 from sampling.levels import KarrasLevels
 from sampling.registry import samplers_registry
 from sampling.samplers import DDIMSampler, DDPMSampler, DPMPlusPlus2MSampler, EulerSampler, HeunSampler
@@ -202,6 +203,10 @@ def test_float32_in_float32_out_to_rounding(name, gaussian):
 def test_sampling_builds_no_graph_but_lets_guidance_take_a_gradient(name, gaussian):
     class ByGradient(nn.Module):
         """Tweedie's formula: D = x + sigma^2 grad log p(x; sigma), here for data that is N(0, 1)."""
+
+        def predict(self, x, sigma, cond):
+            denoised = self(x, sigma, cond)
+            return Prediction(denoised, output=denoised)
 
         def forward(self, x, sigma, cond):
             variance = 1 + sigma.view(-1, 1, 1, 1) ** 2

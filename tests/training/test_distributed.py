@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.runs import words, write_config
+from tests.runs import STYLEGAN2, words, write_config
 
 ROOT = Path(__file__).parents[2]
 SHORT = {"train.steps": 3, "train.val_step": 3, "model_args.dropout": 0.0}
@@ -21,8 +21,17 @@ PLAIN_GAN = {
     "losses_args": {"r1": {"interval": 1}},
     "train.steps": 3,
 }
-
-
+# Levels drawn by what all processes have learnt: of a table of two, so that each is known after the first step.
+IMPORTANCE = {
+    **SHORT,
+    "train.denoiser": "iddpm",
+    "train.levels": "importance",
+    "train.sampling_levels": "respaced",
+    "denoiser_args": {"num_steps": 2},
+    "sampling_levels_args": {"steps": 2},
+    "levels_args": {"history": 2},
+    "losses_coef": {"vlb": 0.02},
+}
 SMALL = {"widths": [16, 16, 8], "blocks_per_stage": 1, "group_size": 8}
 # All that draws random numbers or looks at pairs: augmentation, interpolates, two discriminator updates a step.
 R3GAN = {
@@ -50,9 +59,13 @@ def launch(config: Path, runs: Path, *more: str, processes: int = 1) -> subproce
 
 
 def weights_at(folder: Path, step: int) -> torch.Tensor:
-    """Return all trained and averaged weights of the run's checkpoint as one vector."""
+    """Return all trained and averaged weights of the run's checkpoint as one vector.
+
+    Without ``mean_w``: a running mean over a process's own images, on which no weight depends.
+    """
     state = torch.load(folder / "checkpoints" / f"step_{step:08d}.pt", weights_only=True)
-    tensors = [t for network in [*state["networks"].values(), state["ema"]] for t in network.values()]
+    networks = [*state["networks"].values(), state["ema"]]
+    tensors = [t for network in networks for name, t in network.items() if name != "mean_w"]
     return torch.cat([tensor.flatten().double() for tensor in tensors])
 
 
@@ -70,7 +83,15 @@ SGD = {
 PLAIN_CLASSIFIER = {"model_args.norm": "group", "model_args.dropout": 0.0, "train.steps": 3}
 
 
-PLAIN = [("diffusion", SHORT), ("gan", PLAIN_GAN), ("gan", R3GAN), ("supervised", PLAIN_CLASSIFIER)]
+PLAIN = [
+    ("diffusion", SHORT),
+    ("diffusion", IMPORTANCE),
+    ("gan", PLAIN_GAN),
+    ("gan", R3GAN),
+    # Four images a process and micro-batch: a group for the standard deviation. All that it draws is a function of z.
+    pytest.param("gan", {**STYLEGAN2, "train.steps": 3}, marks=pytest.mark.slow),
+    ("supervised", PLAIN_CLASSIFIER),
+]
 
 
 @pytest.mark.parametrize(("family", "changes"), PLAIN)

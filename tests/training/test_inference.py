@@ -177,3 +177,27 @@ def test_a_guide_that_is_not_there_is_one_line(trained, tmp_path, capsys):
         infer(trained, "diffusion", tmp_path / "a", "train.guidance=auto", "train.guide_path=nowhere.pt")
     error = capsys.readouterr().err
     assert stop.value.code == 2 and "train.guide_path: there is no checkpoint nowhere.pt" in error
+
+
+def test_truncation_draws_images_of_a_style_generator_together_and_stands_in_the_record(tmp_path):
+    """Less variety: at psi 0.3 the pictures of one class differ less than at 1; the origin says which it was."""
+    network = {"mapping_layers": 2, "base_channels": 8, "max_channels": 16}
+    players = {"train.generator": "stylegan2", "generator_args": {"z_dim": 8, "w_dim": 8, **network}}
+    config = write_config(tmp_path, "gan", players)
+    train.main(words(config, tmp_path))
+    spread, origin = {}, {}
+    for psi in (0.3, 1.0):
+        more = [f"inference.truncation={psi}", "inference.classes=[pizza]", "inference.num_images=8"]
+        files = infer((tmp_path, {"gan": config}), "gan", tmp_path / str(psi), *more)
+        spread[psi] = torch.stack([read_image(str(file)).float() for file in files]).std(dim=0).mean().item()
+        origin[psi] = json.loads((tmp_path / str(psi) / "metrics.json").read_text())["origin"]["truncation"]
+    assert spread[0.3] < 0.7 * spread[1.0]
+    assert origin == {0.3: 0.3, 1.0: 1.0}
+
+
+def test_truncation_of_a_generator_without_w_is_one_line(trained, tmp_path, capsys):
+    with pytest.raises(SystemExit) as stop:
+        infer(trained, "gan", tmp_path / "out", "inference.truncation=0.5")
+    error = capsys.readouterr().err
+    assert stop.value.code == 2
+    assert error == "error: inference.truncation needs train.generator=stylegan or stylegan2, not dcgan\n"

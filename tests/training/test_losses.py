@@ -22,7 +22,8 @@ def diffusion_outcome(name: str, backbone: nn.Module, n: int = 6) -> DiffusionOu
     rng = torch.Generator().manual_seed(0)
     clean, noise = (torch.randn(n, 3, 4, 4, generator=rng) for _ in range(2))
     denoiser = denoisers_registry[name](backbone=backbone)
-    sigma, weight = LogNormalLevels(denoiser)(lambda purpose: torch.rand(n, generator=rng)).__dict__.values()
+    levels = LogNormalLevels(denoiser)(lambda purpose: torch.rand(n, generator=rng))
+    sigma, weight = levels.sigma, levels.weight
     prediction = denoiser.predict(clean + sigma[:, None, None, None] * noise, sigma, Condition())
     target = denoiser.target(clean, noise, sigma)
     return DiffusionOutcome(clean, noise, sigma, weight, target, prediction, Condition())

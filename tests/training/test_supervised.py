@@ -233,9 +233,25 @@ def noisy_classifier(tmp_path_factory):
     return folder / "out" / "classifier.safetensors"
 
 
-def test_a_diffusion_model_is_guided_by_an_exported_noisy_classifier(tmp_path, noisy_classifier):
+# As configs/diffusion/food101_adm: attention at all sizes, adaptive norm, blocks that resample, a learned variance.
+ADM = {
+    "train.denoiser": "iddpm",
+    "train.levels": "table",
+    "train.sampler": "ddpm",
+    "train.sampling_levels": "respaced",
+    "train.label_dropout": 0.0,
+    "model_args.attention_resolutions": [16, 8],
+    "model_args.head_channels": 8,
+    "model_args.scale_shift_norm": True,
+    "model_args.resblock_updown": True,
+    "losses_coef": {"mse": 1.0, "vlb_variance": 0.001},
+}
+
+
+@pytest.mark.parametrize("changes", [{}, ADM], ids=["edm", "adm"])
+def test_a_diffusion_model_is_guided_by_an_exported_noisy_classifier(tmp_path, noisy_classifier, changes):
     """Another picture than without guidance, and the record says by which file it was guided."""
-    arguments = words(write_config(tmp_path, "diffusion"), tmp_path / "runs")
+    arguments = words(write_config(tmp_path, "diffusion", changes), tmp_path / "runs")
     train.main(arguments)
     guided = ["train.guidance=classifier", f"train.guide_path={noisy_classifier}", "guidance_args.scale=20"]
     pictures = []

@@ -1,5 +1,6 @@
 """A weighted sum of named losses, as a config describes it: ``{name: coefficient}``."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,7 +27,19 @@ def check_no_stray_arguments(arguments: Mapping, *used: Mapping[str, float]) -> 
             raise ConfigError(f"losses_args.{name} is set, but no loss of that name is used: remove it")
 
 
-class WeightedLosses:
+class Stateful(ABC):
+    """What remembers something that a resumed run needs. Every process asks for the state, at the same step."""
+
+    @abstractmethod
+    def state_dict(self) -> dict[str, Any]:
+        """Return tensors and plain values, for a checkpoint."""
+
+    @abstractmethod
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what :meth:`state_dict` gave."""
+
+
+class WeightedLosses(Stateful):
     """Sums ``coefficient * loss(outcome)`` and reports every term unweighted.
 
     A loss may skip a step (lazy regularisation): it then returns None and is not reported.
@@ -46,3 +59,12 @@ class WeightedLosses:
             )
         total = sum(self.coefficients[name] * term for name, term in terms.items())
         return total, {name: term.detach() for name, term in terms.items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {name: loss.state_dict() for name, loss in self.losses.items() if isinstance(loss, Stateful)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what :meth:`state_dict` gave; a loss that it does not know begins anew."""
+        for name, loss in self.losses.items():
+            if isinstance(loss, Stateful) and name in state:
+                loss.load_state_dict(state[name])

@@ -1,6 +1,6 @@
 """Losses of GANs: settings and a formula over one outcome. Logits are float32 and have seen no sigmoid."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -31,9 +31,10 @@ class GanOutcome:
     fake: Tensor  # [N, C, H, W], of the same labels
     z: Tensor  # [N, Z] latent
     cond: Condition
-    generator: nn.Module
+    generator: nn.Module  # bare: only ``fake`` came through what averages gradients, and through compiled code
     discriminator: nn.Module
     rand: Callable[[str], Tensor]  # by purpose, a uniform number in [0, 1) for each image, [N]
+    randn: Callable[[str, Sequence[int]], Tensor]  # by purpose and shape, standard normal numbers [N, *shape]
     augment: Augment = unchanged  # images, and "real" or "fake", to what the discriminator is shown of them
 
     @cached_property

@@ -23,8 +23,10 @@ class Penalty(ABC):
     """A penalty whose coefficient is gamma (lambda) at the start of the run.
 
     ``interval``: lazy regularisation (Karras et al. 2020, section 3.1), computed every so many updates and weighted so
-    much more. ``final``, ``until``: the coefficient falls along half a cosine and is ``final`` of what it was from the
-    share ``until`` of the run on (Huang et al. 2024, appendix). The log shows the term as it is before the coefficient.
+    much more. It is added to that update's loss: Adam takes no step more than without it, so unlike the authors' code,
+    where it is a step of its own, nothing is made up for in the learning rate and the betas. ``final``, ``until``: the
+    coefficient falls along half a cosine and is ``final`` of what it was from the share ``until`` of the run on (Huang
+    et al. 2024, appendix). The log shows the term as it is before the coefficient.
     """
 
     def __init__(self, interval: PositiveInt = 1, final: Fraction = 1.0, until: Fraction = 1.0):

@@ -48,9 +48,7 @@ class BaseTrainer(ABC):
     metric_kind: ClassVar[type[Metric]]  # what train.val_metrics may name
     studies: ClassVar[ClassRegistry]  # what inference.study may name
     say = staticmethod(distributed.say)
-    penalised: ClassVar[frozenset[str]] = (
-        frozenset()
-    )  # differentiated twice, which compiled code and SyncBatchNorm cannot
+    penalised: ClassVar[frozenset[str]] = frozenset()  # differentiated twice: not compiled, and no SyncBatchNorm
 
     def __init__(self, config: CommonConfig):
         self.config = config
@@ -79,6 +77,10 @@ class BaseTrainer(ABC):
     def prepare_training(self) -> None:  # noqa: B027 - most families need nothing more
         """Build what else a family trains with: losses, noise levels."""
 
+    def memories(self) -> dict[str, Any]:
+        """Return what else has a ``state_dict`` that the run needs to go on, by name."""
+        return {}
+
     def build_alarms(self) -> list[Alarm]:
         """Return what watches over the logged values."""
         return [EmaLags(), FigureTurnsUp()]
@@ -91,7 +93,6 @@ class BaseTrainer(ABC):
         return {name: network for name, network in self.networks.items() if name not in self.penalised}
 
     # ---- Setting up.
-
     def check_config(self) -> None:
         """Check all that can be checked before any data is opened. Raises :class:`ConfigError`."""
         config = self.config
@@ -151,7 +152,6 @@ class BaseTrainer(ABC):
         self.clock = Clock(self.device, self.config.train.stop_after_minutes, self.config.train.checkpoint_minutes)
 
     # ---- The loop.
-
     def training_loop(self) -> None:
         """Train to ``train.steps``, or until the time is up."""
         train = self.config.train
@@ -235,7 +235,6 @@ class BaseTrainer(ABC):
             raise SystemExit(128 + self.clock.signal)
 
     # ---- Studying a checkpoint.
-
     def setup_inference(self) -> None:
         """Open ``train.checkpoint_path`` and keep its averaged weights. Needs no data: the file knows the classes."""
         self.check_config()

@@ -17,9 +17,9 @@ from training import persistence
 from training.config import Arguments, Coefficients
 from training.data import OFFERED
 from training.losses.builder import WeightedLosses, check_losses, check_no_stray_arguments
-from training.losses.diffusion import DiffusionOutcome
+from training.losses.diffusion import Demanding, DiffusionOutcome
 from training.losses.registry import losses_registry
-from training.registry import levels_registry
+from training.registry import diffusion_studies_registry, levels_registry
 from training.roles import COMMON_ROLES, OPTIMIZER, Role
 from training.stepping import MicroBatch
 from training.trainers.generative import GenerativeConfig, GenerativeTrainer, GenerativeTrainSection
@@ -87,6 +87,7 @@ class BaseDiffusionTrainer(GenerativeTrainer):
 
     schema = DiffusionConfig
     averaged = "denoiser"
+    studies = diffusion_studies_registry
     network_roles = ("model", "denoiser")
     optimizer_roles = {"denoiser": "optimizer"}
     role_table = {
@@ -113,7 +114,12 @@ class BaseDiffusionTrainer(GenerativeTrainer):
             raise ConfigError(f"train.guide_path is set, but train.guidance={train.guidance} asks no other: remove it")
 
     def build_networks(self) -> dict[str, nn.Module]:
-        backbone = self.roles.build("model", **self.facts.offered())
+        outputs = self.roles.cls("denoiser").outputs
+        if outputs > 1 and "out_channels" not in settable_parameters(self.roles.cls("model")):
+            asks = f"train.denoiser={self.roles.name('denoiser')} also asks for a variance"
+            raise ConfigError(f"{asks}, which {self.roles.name('model')} has no channels for: use train.model=unet")
+        channels = {"out_channels": outputs * self.facts.image_channels}
+        backbone = self.roles.build("model", **self.facts.offered(), **channels)
         return {"denoiser": self.roles.build("denoiser", backbone=backbone, **self.table_length(backbone))}
 
     def table_length(self, backbone: nn.Module) -> dict[str, int]:
@@ -132,6 +138,17 @@ class BaseDiffusionTrainer(GenerativeTrainer):
     def prepare_training(self) -> None:
         self.losses = WeightedLosses(losses_registry, self.config.losses_coef, self.config.losses_args)
         self.levels = self.roles.build("levels", denoiser=self.networks["denoiser"])
+        for name, loss in self.losses.losses.items():
+            if isinstance(loss, Demanding):
+                loss.check(self.networks["denoiser"], self.levels)
+            if self.levels.needs_weights and not getattr(loss, "weighted", False):
+                levels = f"train.levels={self.roles.name('levels')}"
+                raise ConfigError(
+                    f"losses_coef: {name} ignores the weights of {levels}: use vlb, or train.levels=table"
+                )
+
+    def memories(self) -> dict[str, Any]:
+        return {"levels": self.levels}
 
     def module_in_training(self, name: str) -> nn.Module:
         return Predict(self.networks[name])
@@ -143,8 +160,10 @@ class BaseDiffusionTrainer(GenerativeTrainer):
         updater, terms = self.updaters["denoiser"], []
         for micro in self.micro_batches():
             with updater.micro_step(micro.last):
-                loss, parts = self.losses(self.denoise(micro, updater.wrapped))
+                outcome = self.denoise(micro, updater.wrapped)
+                loss, parts = self.losses(outcome)
             updater.backward(loss)
+            self.levels.learn(outcome, micro.last)
             terms.append(parts)
         measured = updater.step(self.progress)
         self.ema.update(self.networks["denoiser"], self.share.batch_size, self.images_seen)
@@ -166,6 +185,7 @@ class BaseDiffusionTrainer(GenerativeTrainer):
             target=target,
             prediction=prediction,
             cond=cond,
+            steps=levels.steps,
         )
 
     def hide_labels(self, micro: MicroBatch) -> Condition:

@@ -1,6 +1,6 @@
 """GANs: a generator and a discriminator take turns."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 import models  # noqa: F401 - fills the registries
 import training.disc_augment  # noqa: F401
+from models.gan.style import StyleGenerator, Truncated
 from models.registry import discs_registry, gens_registry
 from training.alarms import Alarm, LogitsApart
 from training.config import Arguments, Coefficients
@@ -21,13 +22,18 @@ from training.precision import check_fits
 from training.registry import disc_augments_registry
 from training.roles import COMMON_ROLES, OPTIMIZER, Role
 from training.stepping import MicroBatch, StepRng
-from training.trainers.generative import GenerativeConfig, GenerativeTrainer, GenerativeTrainSection
+from training.trainers.generative import (
+    GenerativeConfig,
+    GenerativeTrainer,
+    GenerativeTrainSection,
+    SamplingSection,
+)
 from training.trainers.registry import gan_trainers_registry
 from training.updater import trainable
 from training.window import mean_terms
 from utils.batch import Condition
 from utils.errors import ConfigError
-from utils.schema import PositiveInt, section
+from utils.schema import Fraction, PositiveInt, section
 from utils.seeding import ImageRng
 
 
@@ -42,8 +48,14 @@ class GanTrainSection(GenerativeTrainSection):
 
 
 @section
+class GanSamplingSection(SamplingSection):
+    truncation: Fraction = 1.0  # psi of a style generator: below 1 less variety, for better pictures
+
+
+@section
 class GanConfig(GenerativeConfig):
     train: GanTrainSection
+    inference: GanSamplingSection = field(default_factory=GanSamplingSection)
     generator_args: Arguments = field(default_factory=dict)
     discriminator_args: Arguments = field(default_factory=dict)
     gen_optimizer_args: Arguments = field(default_factory=dict)
@@ -63,6 +75,9 @@ class MoveDraws:
 
     def rand(self, purpose: str) -> Tensor:
         return self.rng.rand(f"{purpose}/{self.move}")
+
+    def randn(self, purpose: str, shape: Sequence[int]) -> Tensor:
+        return self.rng.randn(f"{purpose}/{self.move}", shape)
 
     def augment(self, images: Tensor, which: str) -> Tensor:
         if self.disc_augment is None:
@@ -116,6 +131,12 @@ class BaseGANTrainer(GenerativeTrainer):
         check_no_stray_arguments(config.losses_args, config.gen_losses, config.disc_losses)
         for role in self.network_roles:
             check_fits(self.precision, config.train.amp, self.roles.cls(role), f"train.{role}={self.roles.name(role)}")
+        for name in config.gen_losses:
+            self.roles.require(
+                "generator", getattr(gen_losses_registry[name], "needs", nn.Module), f"gen_losses.{name}"
+            )
+        if config.inference.truncation != 1:
+            self.roles.require("generator", StyleGenerator, "inference.truncation")
 
     def build_networks(self) -> dict[str, nn.Module]:
         built = {name: self.roles.build(name, **self.facts.offered()) for name in ("generator", "discriminator")}
@@ -128,6 +149,9 @@ class BaseGANTrainer(GenerativeTrainer):
         self.gen_losses = WeightedLosses(gen_losses_registry, self.config.gen_losses, arguments)
         self.disc_losses = WeightedLosses(disc_losses_registry, self.config.disc_losses, arguments)
         self.disc_augment = self.roles.build("disc_augment") if self.roles.name("disc_augment") else None
+
+    def memories(self) -> dict[str, Any]:
+        return {"gen_losses": self.gen_losses, "disc_losses": self.disc_losses}
 
     def build_alarms(self) -> list[Alarm]:
         return [*super().build_alarms(), LogitsApart()]
@@ -158,6 +182,7 @@ class BaseGANTrainer(GenerativeTrainer):
                     generator=generator,
                     discriminator=updater.wrapped,
                     rand=draws.rand,
+                    randn=draws.randn,
                     augment=draws.augment,
                 )
                 loss, parts = self.disc_losses(outcome)
@@ -167,7 +192,7 @@ class BaseGANTrainer(GenerativeTrainer):
         return mean_terms(terms) | updater.step(self.progress)
 
     def generator_move(self, micros: list[MicroBatch]) -> dict[str, Tensor]:
-        updater, terms = self.updaters["generator"], []
+        updater, generator, terms = self.updaters["generator"], self.networks["generator"], []
         with watching(self.networks["discriminator"]) as disc:
             for micro in micros:
                 z, draws = self.latents(micro, "generator"), MoveDraws(micro.rng, "generator", self.disc_augment)
@@ -179,9 +204,10 @@ class BaseGANTrainer(GenerativeTrainer):
                         fake=updater.wrapped(z, micro.cond).float(),
                         z=z,
                         cond=micro.cond,
-                        generator=updater.wrapped,
+                        generator=generator,
                         discriminator=disc,
                         rand=draws.rand,
+                        randn=draws.randn,
                         augment=draws.augment,
                     )
                     loss, parts = self.gen_losses(outcome)
@@ -198,10 +224,18 @@ class BaseGANTrainer(GenerativeTrainer):
 
     def generate(self, labels: Tensor | None, indices: range, seed: int, quick: bool) -> Tensor:
         z = ImageRng(seed, indices).randn((self.average.z_dim,), self.device)
-        return self.average(z, Condition(labels))
+        return self.sampled(z, Condition(labels))
+
+    def prepare_sampling(self) -> None:
+        self.sampled = self.average  # what is looked at in training is never truncated
+
+    def setup_inference(self) -> None:
+        super().setup_inference()
+        if self.config.inference.truncation != 1:
+            self.sampled = Truncated(self.average, self.config.inference.truncation)
 
     def describe_sampling(self) -> dict[str, Any]:
-        return {"evaluations_per_image": 1}
+        return {"evaluations_per_image": 1, "truncation": self.config.inference.truncation}
 
     def example_passes(self, batch_size: int) -> dict[str, Callable[[], Any]]:
         size, channels = self.facts.image_size, self.facts.image_channels
