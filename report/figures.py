@@ -41,8 +41,8 @@ def draw_curves(experiments: Sequence[Experiment], names: Sequence[str], path: P
             axis.set(xlabel=IMAGES, ylabel=unit(name), title=name)
         for axis in axes.flat[len(names) :]:
             axis.remove()
-        handles, labels = axes.flat[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)
+        shown = {label: handle for axis in figure.axes for handle, label in zip(*axis.get_legend_handles_labels())}
+        figure.legend(shown.values(), shown.keys(), loc="outside upper center", ncols=len(shown), frameon=False)
         save(figure, path)
 
 
