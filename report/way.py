@@ -1,16 +1,21 @@
 """The way from noise to image, as a picture: what the model takes the image for, at some of the noise levels."""
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from report.keeping import COLOURS, save
 from training.launch import load_trainer
-from training.trainers.base import BaseTrainer
 from utils.batch import Condition
 from utils.images import image_grid, to_uint8
 from utils.seeding import ImageRng
+
+if TYPE_CHECKING:
+    from training.trainers.base import BaseTrainer
 
 IMAGES, STOPS = 4, 8
 
