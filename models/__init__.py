@@ -1,5 +1,6 @@
 """Networks by name. Importing this package fills the registries of :mod:`models.registry`."""
 
+from models.autoencoders import kl
 from models.classifiers import export, noisy, resnet
 from models.diffusion import base_diffusion, denoisers, unet
 from models.gan import base, dcgan, r3gan, sagan, sngan, stylegan, stylegan2
@@ -10,6 +11,7 @@ __all__ = [
     "dcgan",
     "denoisers",
     "export",
+    "kl",
     "noisy",
     "r3gan",
     "resnet",

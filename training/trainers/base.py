@@ -45,7 +45,7 @@ class BaseTrainer(ABC):
     optimizer_roles: ClassVar[Mapping[str, str]]  # network: the role of its optimizer
     averaged: ClassVar[str]  # the network that is of use after training: validation and studies see its average
     batches_per_step: int = 1  # a property where the config says
-    metric_kind: ClassVar[type[Metric]]  # what train.val_metrics may name
+    metric_kinds: ClassVar[tuple[type[Metric], ...]]  # what train.val_metrics may name
     studies: ClassVar[ClassRegistry]  # what inference.study may name
     say = staticmethod(distributed.say)
     penalised: ClassVar[frozenset[str]] = frozenset()  # differentiated twice: not compiled, and no SyncBatchNorm
@@ -97,7 +97,7 @@ class BaseTrainer(ABC):
         """Check all that can be checked before any data is opened. Raises :class:`ConfigError`."""
         config = self.config
         self.roles.check()
-        check_metrics(config, self.metric_kind)
+        check_metrics(config, self.metric_kinds)
         build_augmentations(config)
         self.studies.find(config.inference.study, "inference.study")
         self.run = RunFolder(config)

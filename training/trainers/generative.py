@@ -44,7 +44,7 @@ class GenerativeConfig(CommonConfig):
 class GenerativeTrainer(BaseTrainer):
     """Trains networks of which one, with averaged weights, makes images."""
 
-    metric_kind = SetMetric
+    metric_kinds = (SetMetric,)
     studies = studies_registry
 
     # ---- What a family says.
