@@ -2,6 +2,7 @@
 
 from models.autoencoders import kl
 from models.classifiers import export, noisy, resnet
+from models.codecs import diffusers_kl, identity, trained
 from models.diffusion import base_diffusion, denoisers, unet
 from models.gan import base, dcgan, r3gan, sagan, sngan, stylegan, stylegan2
 
@@ -10,7 +11,9 @@ __all__ = [
     "base_diffusion",
     "dcgan",
     "denoisers",
+    "diffusers_kl",
     "export",
+    "identity",
     "kl",
     "noisy",
     "r3gan",
@@ -19,5 +22,6 @@ __all__ = [
     "sngan",
     "stylegan",
     "stylegan2",
+    "trained",
     "unet",
 ]

@@ -4,7 +4,6 @@ Written by the study of a family, opened by whoever uses the network: a metric, 
 safetensors; nothing in it is ever run.
 """
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -53,8 +52,3 @@ def rebuild(registry: ClassRegistry, described: dict[str, Any], weights: dict[st
     network = registry[described["model"]](**described["arguments"])
     network.load_state_dict(weights)
     return network.requires_grad_(False)
-
-
-def sha256_of(path: str | Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -182,13 +182,19 @@ def weights_origin(trainer: BaseTrainer) -> dict[str, Any]:
         "training_seed": checkpoint["config"]["exp"]["seed"],
         "weights": describe_average(trainer),
         "initial_weights": checkpoint.get("initial_weights"),  # random, or another file of this project
-        "foreign_weights": False,  # no weights but this project's own can be loaded
+        "foreign_weights": foreign_weights(checkpoint),
     }
 
 
 def per_class(labels: Tensor, class_names: tuple[str, ...]) -> dict[str, int]:
     """Count the images of each class by its name."""
     return dict(zip(class_names, labels.bincount(minlength=len(class_names)).tolist()))
+
+
+def foreign_weights(checkpoint: dict[str, Any]) -> dict[str, Any] | bool:
+    """Say which weights of others take part, and whether the task allows them; False: none but this project's own."""
+    origins = {name: part.get("origin", {}) for name, part in checkpoint.get("fixed", {}).items()}
+    return {name: origin for name, origin in origins.items() if "foreign_weights" in origin} or False
 
 
 def origin(trainer: GenerativeTrainer, plan: Plan) -> dict[str, Any]:

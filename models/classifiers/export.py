@@ -10,9 +10,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from models.classifiers.noisy import NoisyClassifier
-from models.exported import read_network, sha256_of, write_network
+from models.exported import read_network, write_network
 from models.registry import classifiers_registry
 from utils.errors import ConfigError
+from utils.files import sha256_of
 from utils.images import to_float
 
 

@@ -53,6 +53,7 @@ class BaseTrainer(ABC):
     def __init__(self, config: CommonConfig):
         self.config = config
         self.roles = Roles(config, self.role_table)
+        self.checkpoint: dict[str, Any] | None = None  # the one that is studied
         self.step = 0  # optimizer updates done
         self.saved_step = 0  # of the run's newest checkpoint; every process knows it, without a look at the disk
         self.images_seen = 0  # training images, over all processes; in a step, its own are counted
@@ -79,6 +80,10 @@ class BaseTrainer(ABC):
 
     def memories(self) -> dict[str, Any]:
         """Return what else has a ``state_dict`` that the run needs to go on, by name."""
+        return {}
+
+    def fixed_parts(self) -> dict[str, dict[str, Any]]:
+        """Return what else the model is made of and is not trained: every checkpoint holds it."""
         return {}
 
     def build_alarms(self) -> list[Alarm]:
@@ -151,7 +156,6 @@ class BaseTrainer(ABC):
         self.loggers = open_loggers(self.run, self.step)
         self.clock = Clock(self.device, self.config.train.stop_after_minutes, self.config.train.checkpoint_minutes)
 
-    # ---- The loop.
     def training_loop(self) -> None:
         """Train to ``train.steps``, or until the time is up."""
         train = self.config.train
@@ -222,8 +226,7 @@ class BaseTrainer(ABC):
         if self.step == self.saved_step:
             return
         check_finite(self.window.means(), self.step)
-        path = persistence.save(self)
-        self.loggers.checkpoint(self.step, path)
+        self.loggers.checkpoint(self.step, persistence.save(self))
         self.clock.checkpoint_written()
 
     def tell_the_end(self) -> None:
