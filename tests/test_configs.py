@@ -76,7 +76,7 @@ def test_every_experiment_has_its_inference_config_with_the_same_networks(file, 
     if not twin.exists():  # one for the numbers, one for pictures
         twin = twin.with_stem(f"{run}_fid")
     ours, theirs = (load_tree([f"exp.config_path={path}"]) for path in (file, twin))
-    for key in ("model_args", "generator_args", "denoiser_args", "data"):
+    for key in ("model_args", "generator_args", "denoiser_args", "codec_args", "data"):
         assert ours.get(key) == theirs.get(key), key
     trainers = [load_trainer([f"exp.config_path={path}"]) for path in (file, twin)]
     for trainer in trainers:

@@ -194,7 +194,7 @@ def per_class(labels: Tensor, class_names: tuple[str, ...]) -> dict[str, int]:
 def foreign_weights(checkpoint: dict[str, Any]) -> dict[str, Any] | bool:
     """Say which weights of others take part, and whether the task allows them; False: none but this project's own."""
     origins = {name: part.get("origin", {}) for name, part in checkpoint.get("fixed", {}).items()}
-    return {name: origin for name, origin in origins.items() if "foreign_weights" in origin} or False
+    return {name: origin for name, origin in origins.items() if origin.get("foreign_weights")} or False
 
 
 def origin(trainer: GenerativeTrainer, plan: Plan) -> dict[str, Any]:

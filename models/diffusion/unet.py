@@ -91,6 +91,9 @@ class UNet(nn.Module):
         "resblock_updown": True,
         "patch": 2,
     }
+    variants: ClassVar[dict[str, dict[str, Any]]] = {  # other layers than the smallest has: tests build these too
+        "tokens": {**smallest, "patch": 1, "class_tokens": 2, "token_dim": 8},
+    }
 
     def __init__(
         self,
