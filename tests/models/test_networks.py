@@ -1,7 +1,7 @@
 """What every registered network keeps. A new one is tested by being registered.
 
 Its smallest setting, which the tests build, is the class attribute ``smallest``: keyword arguments beside the data's.
-Settings that have other layers stand by name in ``variants``: ``unet:tokens`` is the U-Net with those called ``tokens``.
+Settings with other layers stand by name in ``variants``: ``unet:tokens`` is the U-Net with the one called ``tokens``.
 """
 
 import copy

@@ -43,7 +43,7 @@ def codec_file(tmp_path):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """An autoencoder trained and studied, a diffusion model trained on its latents; then the autoencoder's file goes."""
+    """An autoencoder is trained, a diffusion model on its latents; then the autoencoder's file is gone."""
     folder = tmp_path_factory.mktemp("latent")
     study = ["train.checkpoint_path=latest", f"inference.out_dir={folder / 'codec'}"]
     autoencoder = words(write_config(folder, "autoencoder"), folder)
