@@ -61,8 +61,8 @@ def test_the_adapter_says_what_diffusers_says(foreign, images):
     codec = opened(DiffusersAutoencoderKL(16, 3, str(path)))
     with torch.no_grad():
         means = network.encode(images).latent_dist.mode()
-        torch.testing.assert_close(codec.encode(images), means, rtol=1e-6, atol=1e-6)
-        torch.testing.assert_close(codec.decode(means), network.decode(means).sample, rtol=1e-6, atol=1e-6)
+        torch.testing.assert_close(codec.encode(images), means, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(codec.decode(means), network.decode(means).sample, rtol=1e-5, atol=1e-5)
     codec.fit([images])
     torch.testing.assert_close(codec.encode(images), means / means.std(correction=0))
     assert codec.latent_shape == (4, 8, 8)

@@ -159,7 +159,7 @@ def test_latents_of_images_that_were_not_measured_have_unit_variance_too(codec_f
 
 def test_pretrained_weights_of_others_are_named_in_the_record(tmp_path):
     network = write_diffusers_folder(tmp_path / "vae")
-    changes = latent(tmp_path / "vae", **{"train.codec": "diffusers_autoencoder_kl"})
+    changes = latent(tmp_path / "vae", **{"train.codec": "diffusers_autoencoder_kl", "train.steps": 1})
     arguments = words(write_config(tmp_path, "diffusion", changes), tmp_path / "runs")
     train.main(arguments)
     out = tmp_path / "out"
@@ -168,7 +168,7 @@ def test_pretrained_weights_of_others_are_named_in_the_record(tmp_path):
     foreign = origin["foreign_weights"]["codec"]
     assert foreign["sha256"] == sha256_of(tmp_path / "vae")
     assert foreign["allowed_by_the_task"].startswith("yes")
-    state = torch.load(tmp_path / "runs" / "diffusion" / "checkpoints" / "step_00000007.pt", weights_only=True)
+    state = torch.load(tmp_path / "runs" / "diffusion" / "checkpoints" / "step_00000001.pt", weights_only=True)
     assert_same(dict(state["fixed"]["codec"]["weights"]), dict(network.state_dict()))
 
 
@@ -215,13 +215,28 @@ def test_a_checkpoint_of_another_codec_is_one_line(trained, tmp_path, capsys):
     assert "was trained with train.codec=autoencoder, not identity" in line
 
 
+def test_a_checkpoint_from_before_there_were_codecs_is_one_on_pixels(tmp_path, capsys):
+    arguments = words(write_config(tmp_path, "diffusion"), tmp_path, "train.steps=1")
+    train.main(arguments)
+    file = tmp_path / "diffusion" / "checkpoints" / "step_00000001.pt"
+    state = torch.load(file, weights_only=True)
+    del state["fixed"]
+    torch.save(state, tmp_path / "old.pt")
+    study = [f"train.checkpoint_path={tmp_path / 'old.pt'}", f"inference.out_dir={tmp_path / 'out'}"]
+    inference.main([*arguments, *study, "inference.num_images=2"])
+    assert len(list((tmp_path / "out" / "images").rglob("*.png"))) == 2
+    other = ["train.codec=autoencoder", "codec_args.path=gone"]
+    line = one_error_line(capsys, inference.main, [*arguments, *study, *other])
+    assert "was trained with train.codec=identity, not autoencoder" in line
+
+
 def test_a_guide_on_another_codec_is_one_line(tmp_path, capsys):
     """Both are of the same shapes: it would guide through latents that mean something else."""
     for seed, name in enumerate(("first", "second")):
         write_autoencoder(tmp_path / "autoencoder", seed=seed)
-        config = write_config(tmp_path, "diffusion", latent(tmp_path / "autoencoder"))
+        config = write_config(tmp_path, "diffusion", latent(tmp_path / "autoencoder", **{"train.steps": 1}))
         train.main([*words(config, tmp_path), f"exp.run_name={name}"])
-    guide = tmp_path / "first" / "checkpoints" / "step_00000003.pt"
+    guide = tmp_path / "first" / "checkpoints" / "step_00000001.pt"
     guided = ["exp.run_name=second", "train.guidance=auto", f"train.guide_path={guide}"]
     more = ["train.checkpoint_path=latest", f"inference.out_dir={tmp_path / 'out'}"]
     line = one_error_line(capsys, inference.main, [*words(config, tmp_path), *guided, *more])
