@@ -6,6 +6,7 @@ from torch import Tensor
 
 from metrics.base import PairMetric, PairOutcome
 from metrics.registry import metrics_registry
+from utils.errors import MetricError
 
 PEAK = 255.0  # the largest value of a pixel
 SIGMA, RADIUS = 1.5, 5  # pixels: the standard deviation of SSIM's window, and where it ends
@@ -38,9 +39,9 @@ class SSIM(PairMetric):
     name = "ssim"
 
     def of_pairs(self, outcome: PairOutcome) -> Tensor:
-        """Raises ``ValueError`` when the images are smaller than a window."""
+        """Raises ``MetricError`` when the images are smaller than a window."""
         if min(outcome.images.shape[2:]) <= 2 * RADIUS:
-            raise ValueError(f"SSIM looks at windows of {2 * RADIUS + 1} pixels: the images are smaller")
+            raise MetricError(f"ssim looks at windows of {2 * RADIUS + 1} pixels, the images are smaller: leave it out")
         x, y = outcome.images.double(), outcome.others.double()
         mu_x, mu_y, xx, yy, xy = (windowed(z) for z in (x, y, x * x, y * y, x * y))  # [N, C, H - 10, W - 10] each
         c1, c2 = (K1 * PEAK) ** 2, (K2 * PEAK) ** 2

@@ -11,12 +11,15 @@ from models.autoencoders.kl import KLAutoencoder
 SMALL = {"base_channels": 8, "channel_mult": [1, 2], "blocks_per_level": 1, "latent_channels": 4}
 
 
-def write_autoencoder(path: Path, size: int = 16, channels: int = 3, seed: int = 0, **settings) -> KLAutoencoder:
-    """Export an untrained autoencoder whose latents are large, and return it."""
+def write_autoencoder(
+    path: Path, size: int = 16, channels: int = 3, seed: int = 0, factor: float = 7.0, **settings
+) -> KLAutoencoder:
+    """Export an untrained autoencoder, its latents multiplied by ``factor``, and return it."""
     arguments = {"image_size": size, "image_channels": channels, **SMALL, **settings}
     torch.manual_seed(seed)
     network = KLAutoencoder(**arguments).eval()
-    network.to_moments.weight.data *= 7
+    for parameter in network.to_moments.parameters():
+        parameter.data *= factor
     export_autoencoder(path, network, "kl_autoencoder", arguments, {"step": 7})
     return network
 

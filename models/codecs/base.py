@@ -1,11 +1,14 @@
 """A codec stands between images and a diffusion model: what the model learns and draws are the codec's latents."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from utils.errors import ConfigError
 
 
 class Codec(nn.Module, ABC):
@@ -79,7 +82,10 @@ class LatentCodec(Codec):
 
     @torch.no_grad()
     def fit(self, images: Iterable[Tensor]) -> None:
+        """Measure the standard deviation. Raises :class:`ConfigError` when there is none to divide by."""
         self.std = torch.cat([self.mean(some).double().flatten() for some in images]).std(correction=0).item()
+        if not 0 < self.std < math.inf:
+            raise ConfigError(f"the latents' standard deviation is {self.std:g}: this autoencoder has learnt nothing")
 
     def described_origin(self) -> dict[str, Any]:
         return {**self.origin, "latent_std": self.std}

@@ -6,6 +6,7 @@ import torch
 
 from metrics.base import PairOutcome
 from metrics.registry import metrics_registry
+from utils.errors import MetricError
 
 
 def images(count: int, size: int, seed: int) -> torch.Tensor:
@@ -76,5 +77,5 @@ def test_pairs_of_another_type_or_shape_are_refused(name, other):
 
 def test_ssim_of_images_smaller_than_its_window_is_refused():
     small = images(1, 8, seed=0)
-    with pytest.raises(ValueError, match="windows of 11 pixels"):
+    with pytest.raises(MetricError, match="windows of 11 pixels, the images are smaller: leave it out"):
         figure("ssim", small, small)

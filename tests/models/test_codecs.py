@@ -111,6 +111,14 @@ def test_images_that_a_foreign_autoencoder_cannot_take_are_one_line(foreign, siz
         DiffusersAutoencoderKL(size, channels, str(foreign[0]))
 
 
+@pytest.mark.parametrize(("factor", "std"), [(0.0, "0"), (float("nan"), "nan")])
+def test_latents_that_are_all_equal_or_not_numbers_are_one_line(tmp_path, images, factor, std):
+    write_autoencoder(tmp_path / "dead", factor=factor)
+    codec = AutoencoderCodec(16, 3, str(tmp_path / "dead"))
+    with pytest.raises(ConfigError, match=f"standard deviation is {std}: this autoencoder has learnt nothing"):
+        codec.fit([images])
+
+
 def test_files_that_are_none_are_one_line(tmp_path):
     with pytest.raises(ConfigError, match="there is no autoencoder .*the study `reconstruct`"):
         AutoencoderCodec(16, 3, str(tmp_path / "none.safetensors"))
