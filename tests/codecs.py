@@ -12,7 +12,7 @@ SMALL = {"base_channels": 8, "channel_mult": [1, 2], "blocks_per_level": 1, "lat
 
 
 def write_autoencoder(
-    path: Path, size: int = 16, channels: int = 3, seed: int = 0, factor: float = 7.0, **settings
+    path: Path, size: int = 16, channels: int = 3, seed: int = 0, factor: float = 14.0, **settings
 ) -> KLAutoencoder:
     """Export an untrained autoencoder, its latents multiplied by ``factor``, and return it."""
     arguments = {"image_size": size, "image_channels": channels, **SMALL, **settings}
