@@ -68,7 +68,34 @@ def training_batches(dataset: Dataset, order: TrainingOrder, workers: int, devic
         pin_memory=device.type == "cuda",
         generator=torch.Generator(),
     )
-    return (to_device(batch, device) for batch in (plain_errors(loader) if workers else loader))
+    return copied_ahead(plain_errors(loader) if workers else loader, device)
+
+
+def copied_ahead(batches: Iterable[Batch], device: torch.device) -> Iterator[Batch]:
+    """Hand batches on, on the device; the next one is copied, by a stream of its own, while one is worked on.
+
+    Batches in pinned memory are copied without anybody waiting.
+    """
+    streams = getattr(torch, device.type)  # torch.cuda; torch.cpu has the same names and does nothing
+    if device.type == "cuda":
+        stream = torch.cuda.Stream(device)
+    else:
+        stream = torch.cpu.current_stream()
+
+    def copy(batch: Batch) -> Batch:
+        with streams.stream(stream):
+            return to_device(batch, device)
+
+    source = iter(batches)
+    following = next(source, None)
+    following = None if following is None else copy(following)
+    while following is not None:
+        streams.current_stream(device).wait_stream(stream)  # the GPU waits for the copy, not this process
+        ready = following
+        map_tensors(ready, lambda tensor: keep_for(tensor, streams.current_stream(device)))
+        upcoming = next(source, None)
+        following = None if upcoming is None else copy(upcoming)
+        yield ready
 
 
 def plain_errors(batches: Iterable[Batch]) -> Iterator[Batch]:

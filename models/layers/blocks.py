@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from utils.errors import ConfigError
 
@@ -144,15 +145,25 @@ class SelfAttention(nn.Module):
 
 
 class Stage(nn.Module):
-    """A residual block, and attention after it where there is any."""
+    """A residual block, and attention after it where there is any.
+
+    ``recompute``: keep only what comes in for the backward pass, and compute the rest again there
+    (Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost").
+    """
 
     def __init__(self, block: ResidualBlock, attention: nn.Module | None):
         super().__init__()
         self.block = block
         self.attention = attention
+        self.recompute = False
 
     def forward(self, x: Tensor, emb: Tensor, context: Tensor | None = None) -> Tensor:
         """Turn x [N, C, H, W], emb [N, emb_dim] and context [N, T, D] into [N, C', H, W]."""
+        if self.recompute and torch.is_grad_enabled():
+            return checkpoint(self.run, x, emb, context, use_reentrant=False)
+        return self.run(x, emb, context)
+
+    def run(self, x: Tensor, emb: Tensor, context: Tensor | None) -> Tensor:
         x = self.block(x, emb)
         return x if self.attention is None else self.attention(x, context)
 

@@ -14,7 +14,7 @@ from training import persistence
 from training.alarms import Alarm, Alarms, EmaLags, FigureTurnsUp
 from training.best import Best
 from training.clock import Clock
-from training.compiling import compile_in_place
+from training.compiling import prepare_device
 from training.config import CommonConfig, check_counts
 from training.data import Facts, open_training_data
 from training.ema import relative_distance
@@ -23,6 +23,7 @@ from training.loggers import open_loggers
 from training.precision import choose_precision
 from training.roles import Role, Roles
 from training.run_folder import RunFolder
+from training.speed import Speedometer
 from training.stepping import BatchFeed, MicroBatch, build_augmentations
 from training.updater import Updater, freeze, placed, trainable
 from training.validation import Validation
@@ -43,6 +44,7 @@ class BaseTrainer(ABC):
     role_table: ClassVar[Mapping[str, Role]]
     network_roles: ClassVar[tuple[str, ...]]  # the roles that make the networks: a checkpoint fits only the same
     optimizer_roles: ClassVar[Mapping[str, str]]  # network: the role of its optimizer
+    passes_per_image: Mapping[str, float]  # by network: what a training image costs, in forward passes
     averaged: ClassVar[str]  # the network that is of use after training: validation and studies see its average
     batches_per_step: int = 1  # a property where the config says
     metric_kinds: ClassVar[tuple[type[Metric], ...]]  # what train.val_metrics may name
@@ -123,8 +125,7 @@ class BaseTrainer(ABC):
         freeze(self.networks, self.config.train.freeze)
         self.ema = self.roles.build("ema", network=self.networks[self.averaged])
         self.average = self.ema.module
-        for line in compile_in_place(self.modules_to_compile(), self.config.train.compile, self.device):
-            self.say(line)
+        prepare_device(self)
         self.updaters = {name: self.build_updater(name) for name in self.networks}
         self.window = LossWindow()
         self.alarms = Alarms(self.build_alarms())
@@ -152,9 +153,11 @@ class BaseTrainer(ABC):
             self.run.truncate_logs(self.step)
             self.run.list_left_out(self.data.leaks)
         distributed.barrier()
-        self.feed = BatchFeed(self.data, self.config, self.share, self.device, self.step, self.batches_per_step)
+        self.speedometer = Speedometer.of(self)
         self.loggers = open_loggers(self.run, self.step)
         self.clock = Clock(self.device, self.config.train.stop_after_minutes, self.config.train.checkpoint_minutes)
+        where = (self.share, self.device, self.step, self.batches_per_step)
+        self.feed = BatchFeed(self.data, self.config, *where, waiting=self.clock.waiting)
 
     def training_loop(self) -> None:
         """Train to ``train.steps``, or until the time is up."""
@@ -166,6 +169,7 @@ class BaseTrainer(ABC):
                 self.window.add(self.train_step())
                 self.step += 1
                 self.clock.count(self.images_per_step)
+                self.loggers.note(self.step, self.clock.forecast(train.steps - self.step))
                 if self.due(train.log_step):
                     self.log_losses()
                 if self.due(train.val_step):
@@ -194,7 +198,7 @@ class BaseTrainer(ABC):
     def log_losses(self) -> None:
         values = self.window.read()
         check_finite(values, self.step)
-        self.loggers.scalars(self.step, values, self.clock.lap())
+        self.loggers.scalars(self.step, values, self.speedometer.read(self.clock.lap()))
         self.sound_alarms(values)
 
     def sound_alarms(self, values: dict[str, float]) -> None:
