@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from utils.batch import Batch, to_device
+from utils.batch import Batch, map_tensors, to_device
 from utils.errors import UserError
 from utils.seeding import generator_for
 
@@ -68,33 +68,30 @@ def training_batches(dataset: Dataset, order: TrainingOrder, workers: int, devic
         pin_memory=device.type == "cuda",
         generator=torch.Generator(),
     )
-    return copied_ahead(plain_errors(loader) if workers else loader, device)
+    batches = plain_errors(loader) if workers else loader
+    return copied_ahead(batches, device) if device.type == "cuda" else iter(batches)
 
 
 def copied_ahead(batches: Iterable[Batch], device: torch.device) -> Iterator[Batch]:
-    """Hand batches on, on the device; the next one is copied, by a stream of its own, while one is worked on.
+    """Hand batches on, on the device; while one is worked on the next is copied, by a stream of its own.
 
-    Batches in pinned memory are copied without anybody waiting.
+    From pinned memory the copy makes nobody wait: neither this process nor what the GPU is doing.
     """
-    streams = getattr(torch, device.type)  # torch.cuda; torch.cpu has the same names and does nothing
-    if device.type == "cuda":
-        stream = torch.cuda.Stream(device)
-    else:
-        stream = torch.cpu.current_stream()
+    backend = getattr(torch, device.type)  # torch.cuda; torch.cpu has the same names
+    stream = backend.Stream()
 
-    def copy(batch: Batch) -> Batch:
-        with streams.stream(stream):
+    def begin(batch: Batch) -> Batch:
+        with backend.stream(stream):
             return to_device(batch, device)
 
-    source = iter(batches)
-    following = next(source, None)
-    following = None if following is None else copy(following)
+    copies = map(begin, batches)
+    following = next(copies, None)
     while following is not None:
-        streams.current_stream(device).wait_stream(stream)  # the GPU waits for the copy, not this process
-        ready = following
-        map_tensors(ready, lambda tensor: keep_for(tensor, streams.current_stream(device)))
-        upcoming = next(source, None)
-        following = None if upcoming is None else copy(upcoming)
+        ready, now = following, backend.current_stream()
+        now.wait_stream(stream)
+        if device.type == "cuda":
+            map_tensors(ready, lambda tensor: tensor.record_stream(now))  # noqa: B023 - called at once
+        following = next(copies, None)
         yield ready
 
 

@@ -1,6 +1,7 @@
 """Judging a model: which images it must make, and by which metrics."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import numpy as np
@@ -87,3 +88,30 @@ def labels_like(dataset: ImageDataset, count: int | None = None) -> Tensor | Non
 def pieces(count: int, size: int) -> Iterator[range]:
     """Cut the image indices 0 .. count - 1 into batches."""
     return (range(start, min(start + size, count)) for start in range(0, count, size))
+
+
+def halving(work: Callable[[range], Tensor], count: int, size: int, say: Callable[[str], None]) -> Iterator[Tensor]:
+    """Yield ``work(indices)`` for pieces of 0 .. count - 1, as large as fit: halved whenever the GPU's memory is full.
+
+    The pieces are of one size, but for the last: ``size`` or a little less, so that none of them is small.
+    """
+    start, size = 0, even(count, size)
+    while start < count:
+        try:
+            made = work(range(start, min(start + size, count)))
+        except torch.OutOfMemoryError:
+            if size == 1:
+                raise
+            made = None  # outside of this block: as long as there is an error it keeps what filled the memory
+        if made is None:
+            torch.cuda.empty_cache()
+            size = even(count - start, size // 2)
+            say(f"the GPU's memory is full: going on with {size} images at a time")
+        else:
+            yield made
+            start += len(made)
+
+
+def even(count: int, size: int) -> int:
+    """Return the size of pieces, at most ``size``, that cut ``count`` into as few and as equal ones as can be."""
+    return max(1, math.ceil(count / math.ceil(count / size)))
