@@ -1,0 +1,60 @@
+"""Images a second from a folder of PNGs to float batches: this project's feed against torchvision's.
+
+Both give the batches of the same shuffled indices as float32 in [-1, 1] on the CPU (a test holds that they are equal).
+Ours is packed once beforehand, as in training; torchvision decodes in two workers.
+"""
+
+import time
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from benchmarks.measuring import Place, Row, compared
+from datasets.loaders import Share, TrainingOrder, training_batches
+from datasets.packed import Packed
+from utils.images import to_float
+
+BATCH, BATCHES = 256, 24  # images; batches a round
+SIZE = 64  # pixels
+
+
+def our_batches(dataset: Packed, batches: int, seed: int, batch_size: int = BATCH) -> Iterator[Tensor]:
+    """Yield float batches [N, 3, H, W] as training sees them, before augmentation."""
+    order = TrainingOrder(len(dataset), Share(batch_size), seed, first_step=0, steps=batches)
+    return (to_float(batch.images) for batch in training_batches(dataset, order, 0, torch.device("cpu")))
+
+
+def torchvision_batches(
+    folder: str, length: int, batches: int, seed: int, workers: int = 2, batch_size: int = BATCH
+) -> Iterator[Tensor]:
+    """Yield the batches of the same indices by ``ImageFolder`` and ``DataLoader``."""
+    from torchvision import transforms
+    from torchvision.datasets import ImageFolder
+
+    steps = [transforms.ToTensor(), transforms.Normalize([0.5] * 3, [0.5] * 3)]
+    order = TrainingOrder(length, Share(batch_size), seed, first_step=0, steps=batches)
+    dataset = ImageFolder(folder, transforms.Compose(steps))
+    return (images for images, _ in DataLoader(dataset, batch_sampler=order, num_workers=workers))
+
+
+def speed(batches: Iterator[Tensor]) -> float:
+    """Return images a second, without the first batch: it takes the start of the workers."""
+    next(batches)
+    begin = time.perf_counter()
+    images = sum(len(batch) for batch in batches)
+    return images / (time.perf_counter() - begin)
+
+
+def measure(place: Place) -> list[Row]:
+    with place.folder() as scratch:
+        packed, folder = Packed(str(place.images), SIZE, cache_dir=scratch), str(place.images)
+        seeds = iter(range(10**6))
+        contestants = {
+            "packed": lambda: speed(our_batches(packed, BATCHES, next(seeds))),
+            "torchvision ImageFolder, 2 workers": lambda: speed(
+                torchvision_batches(folder, len(packed), BATCHES, next(seeds))
+            ),
+        }
+        return compared("data, to float batches", contestants, place.rounds, "images/s", "10")
