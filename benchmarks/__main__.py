@@ -2,15 +2,18 @@
 
     python3 -m benchmarks run=all [key=value ...]
 
-run=[data,judging,trainer,variants,peers,evaluation,start,packing] chooses rows; device=auto; images=DIR class folders
-of PNGs (default: the training folder of FOOD101_DIR, or drawn dishes), rounds=7, out=FILE.json keeps every row.
-Peers that are not installed are left out, and named: requirements-bench.txt has them.
+run=[...] chooses among preset, data, packing, trainer, diffusers, ddpm_pytorch, judging, evaluation, start, variants,
+threads; device=auto; images=DIR class folders (default: the training folder of FOOD101_DIR, or drawn dishes); rounds=7;
+after minutes=N nothing new begins; out=FILE.json keeps every row. Peers that are not installed are left out, and named:
+requirements-bench.txt has them. On a CPU what runs in this process is measured in processor time, on one thread, so
+that what others do there does not count.
 """
 
 import json
 import os
 import platform
 import tempfile
+import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -18,24 +21,30 @@ from typing import Literal
 
 import torch
 
-from benchmarks import judging, loading, packing, peers, start, stepping, whole_evaluation
+from benchmarks import judging, loading, packing, peers, preset, start, stepping, threads, whole_evaluation
 from benchmarks.measuring import HEADER, Place, Row, draw_images
 from evaluation.tables import aligned
 from utils.command import command_of
 from utils.distributed import choose_device
 from utils.files import whole_file
-from utils.schema import PositiveInt, section
+from utils.schema import PositiveFloat, PositiveInt, section
 
-Names = Literal["data", "judging", "trainer", "variants", "peers", "evaluation", "start", "packing"]
+Names = Literal[
+    "preset", "data", "packing", "trainer", "diffusers", "ddpm_pytorch", "judging", "evaluation", "start", "variants",
+    "threads",
+]  # fmt: skip
 BENCHMARKS: dict[str, Callable[[Place], list[Row]]] = {
+    "preset": preset.measure,
     "data": loading.measure,
     "packing": packing.measure,
     "trainer": stepping.overhead,
-    "peers": peers.measure,
+    "diffusers": peers.measure_diffusers,
+    "ddpm_pytorch": peers.measure_ddpm_pytorch,
     "judging": judging.measure,
     "evaluation": whole_evaluation.measure,
     "start": start.measure,
     "variants": stepping.variants,
+    "threads": threads.measure,
 }
 DRAWN = 2000  # dishes, where there is no folder of images
 
@@ -48,6 +57,7 @@ class Settings:
     device: str = "auto"
     images: str = ""
     rounds: PositiveInt = 7
+    minutes: PositiveFloat | None = None
     out: str | None = None
 
 
@@ -56,8 +66,14 @@ def main(settings: Settings) -> None:
     names = list(BENCHMARKS) if settings.run == "all" else settings.run
     with tempfile.TemporaryDirectory() as scratch:
         place = place_of(settings, Path(scratch))
+        if not place.gpu:
+            torch.set_num_threads(1)  # a thread that waits for another would count as work
         rows: list[Row] = []
+        end = time.monotonic() + 60 * (settings.minutes or 1e9)
         for name in names:
+            if time.monotonic() > end:
+                print(f"{name} is left out: {settings.minutes:g} minutes are over", flush=True)
+                continue
             print(f"{name} ...", flush=True)
             found = run_one(name, place)
             rows += found

@@ -86,11 +86,16 @@ def timed(work: Callable[[], Any], device: torch.device) -> float:
         begin = time.process_time()
         work()
         return time.process_time() - begin
-    torch.cuda.synchronize(device)
+    synchronize(device)
     begin = time.perf_counter()
     work()
-    torch.cuda.synchronize(device)
+    synchronize(device)
     return time.perf_counter() - begin
+
+
+def synchronize(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 @dataclass(frozen=True)

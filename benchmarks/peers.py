@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr
 from io import StringIO
 from itertools import cycle
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -27,7 +26,7 @@ from utils.images import to_float
 # The script's own six levels on a GPU; three narrow ones on a CPU.
 WIDTHS = {"cuda": [128, 128, 256, 256, 512, 512], "cpu": [32, 32, 64]}
 DIMS = {"cuda": (64, [1, 2, 4, 8]), "cpu": (16, [1, 2, 4])}
-BATCH = {"cuda": 64, "cpu": 8}
+BATCH = {"cuda": 64, "cpu": 16}
 
 
 def their_unet2d(size: int, device: str) -> nn.Module:
@@ -121,9 +120,8 @@ def diffusers_loop(place: Place, folder: str, batches: Iterator[Tensor], with_em
     from diffusers.optimization import get_scheduler
     from diffusers.training_utils import EMAModel
 
-    accelerator = Accelerator(
-        mixed_precision="bf16" if place.gpu else "no", log_with="tensorboard", project_dir=folder, cpu=not place.gpu
-    )
+    precision = "bf16" if place.gpu else "no"
+    accelerator = Accelerator(mixed_precision=precision, log_with="tensorboard", project_dir=folder)
     model, noise_scheduler = their_unet2d(64, place.device.type), DDPMScheduler(num_train_timesteps=1000)
     ema = EMAModel(model.parameters(), decay=0.9999, use_ema_warmup=True, inv_gamma=1.0, power=0.75)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, betas=(0.95, 0.999), weight_decay=1e-6, eps=1e-8)
@@ -176,20 +174,22 @@ def ddpm_pytorch_trainer(place: Place, folder: str) -> Callable[[int], None]:
     return run
 
 
-def measure(place: Place) -> list[Row]:
-    batch, steps, rounds = BATCH[place.device.type], 20 if place.gpu else 3, place.rounds
-    rows = []
+def measure_diffusers(place: Place) -> list[Row]:
+    batch, steps = BATCH[place.device.type], 20 if place.gpu else 3
     with place.folder() as folder:
-        Path(folder, "diffusers").mkdir()
         trainer = ours(place, folder, DiffusersBackbone, {"denoiser": "ddpm", "optimizer": "adamw"})
-        fed = diffusers_loop(place, f"{folder}/diffusers", memory_batches(place, folder), with_ema=True)
-        ships = diffusers_loop(place, f"{folder}/diffusers", image_loader(place), with_ema=False)
+        fed = diffusers_loop(place, folder, memory_batches(place, folder), with_ema=True)
+        ships = diffusers_loop(place, folder, image_loader(place), with_ema=False)
         contestants = {
             "ours": trainer_speed(trainer, place, steps),
             "diffusers, as it ships": speed_of(ships, place, batch, steps),
             "diffusers, fed, with EMA": speed_of(fed, place, batch, steps),
         }
-        rows += compared("training, UNet2DModel", contestants, rounds, "images/s", "5; fed 1.8")
+        return compared("training, UNet2DModel", contestants, place.rounds, "images/s", "5; fed 1.8")
+
+
+def measure_ddpm_pytorch(place: Place) -> list[Row]:
+    batch, steps = BATCH[place.device.type], 20 if place.gpu else 2
     with place.folder() as folder:
         trainer = ours(place, folder, DdpmPytorchBackbone, {"denoiser": "v"})
         theirs = ddpm_pytorch_trainer(place, folder)
@@ -197,5 +197,4 @@ def measure(place: Place) -> list[Row]:
             "ours": trainer_speed(trainer, place, steps),
             "denoising-diffusion-pytorch": speed_of(theirs, place, batch, steps),
         }
-        rows += compared("training, Unet", contestants, rounds, "images/s", "3")
-    return rows
+        return compared("training, Unet", contestants, place.rounds, "images/s", "3")

@@ -24,6 +24,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
 from evaluation.tables import aligned
+from training.check import count
 from training.data import Facts
 from training.launch import load_trainer
 from utils.batch import Condition
@@ -109,10 +110,9 @@ def main(settings: Settings) -> None:
     backbone = build_backbone(settings)
     mode = Roofline(settings.tflops * 1e12, settings.gbps * 1e9, settings.bytes)
     training_pass(backbone, settings.batch, mode)
-    parameters = sum(weight.numel() for weight in backbone.parameters())
-    update = parameters * OPTIMIZER_NUMBERS * 4 / (settings.gbps * 1e9)  # seconds
+    update = update_seconds(backbone, settings.gbps * 1e9)
     print(cost_table(mode))
-    print(f"optimizer and average: {1e3 * update:.2f} ms for {parameters / 1e6:.1f} M parameters")
+    print(f"optimizer and average: {1e3 * update:.2f} ms for {count(backbone) / 1e6:.1f} M parameters")
     for name, fused in (("as written", False), ("fused", True)):
         seconds = mode.seconds(fused) + update
         rate = mode.operations / seconds / 1e12
@@ -139,6 +139,11 @@ def training_pass(backbone: nn.Module, batch: int, mode: Roofline) -> None:
     labels = torch.empty(batch, dtype=torch.int64, device="meta")
     with mode:
         backbone(x, torch.empty(batch, device="meta"), Condition(labels)).square().mean().backward()
+
+
+def update_seconds(network: nn.Module, bytes_per_second: float) -> float:
+    """Return what the optimizer and the average of the weights take."""
+    return count(network) * OPTIMIZER_NUMBERS * 4 / bytes_per_second
 
 
 def cost_table(mode: Roofline, shown: int = 12) -> str:

@@ -55,21 +55,21 @@ def experiment(place: Place, folder: str, *words: str, **sections: dict[str, Any
     return trainer
 
 
-def run_steps(trainer: BaseTrainer, count: int) -> None:
-    """Take steps as ``training_loop`` does, with one log step at the end."""
+def run_steps(trainer: BaseTrainer, count: int) -> dict[str, float]:
+    """Take steps as ``training_loop`` does, with one log step at the end; return what it tells of the time."""
     train = trainer.config.train
     for _ in range(count):
-        assert not trainer.clock.stop_due(trainer.step)
+        trainer.clock.stop_due(trainer.step)
         trainer.images_seen += trainer.images_per_step
         trainer.window.add(trainer.train_step())
         trainer.step += 1
         trainer.clock.count(trainer.images_per_step)
         trainer.clock.forecast(train.steps - trainer.step)
-        trainer.due(train.log_step)
-        trainer.due(train.val_step)
-        assert not (trainer.due(train.checkpoint_step) or trainer.clock.checkpoint_due(trainer.step))
-    trainer.speedometer.read(trainer.clock.lap())
-    trainer.window.read()
+        for interval in (train.log_step, train.val_step, train.checkpoint_step):
+            trainer.due(interval)
+        trainer.clock.checkpoint_due(trainer.step)
+    trainer.window.read()  # waits for the device
+    return trainer.speedometer.read(trainer.clock.lap())
 
 
 def bare_loop(trainer: BaseTrainer, batches: Iterator[Tensor]) -> Callable[[int], None]:
@@ -99,7 +99,7 @@ def bare_loop(trainer: BaseTrainer, batches: Iterator[Tensor]) -> Callable[[int]
     return run
 
 
-def speed_of(run: Callable[[int], None], place: Place, batch: int, steps: int) -> Callable[[], float]:
+def speed_of(run: Callable[[int], Any], place: Place, batch: int, steps: int) -> Callable[[], float]:
     """Return what runs some steps and gives images a second."""
     return lambda: steps * batch / timed(lambda: run(steps), place.device)
 
