@@ -45,7 +45,7 @@ def measure(place: Place) -> list[Row]:
 
 
 def features(place: Place, scratch: Path) -> list[Row]:
-    count = COUNT if place.gpu else 48
+    count = COUNT if place.gpu else 16
     save_random_weights(scratch / "weights.pth")
     dataset = Packed(str(place.images), cache_dir=str(scratch))
     files = [str(place.images / file) for file in dataset.files[:count]]
@@ -61,7 +61,7 @@ def features(place: Place, scratch: Path) -> list[Row]:
             count / timed(lambda: statistics(files, theirs, 50, DIMS, place.device, num_workers=0), place.device)
         ),
     }
-    return compared("Inception features", contestants, min(place.rounds, 5), "images/s")
+    return compared("Inception features", contestants, min(place.rounds, 3), "images/s")
 
 
 def distances(place: Place) -> list[Row]:
