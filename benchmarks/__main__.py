@@ -85,6 +85,7 @@ def main(settings: Settings) -> None:
 
 def run_one(name: str, place: Place) -> list[Row]:
     """Run one benchmark; what is not installed, or fails, is said and does not end the others."""
+    torch.compiler.reset()  # after many networks the compiler would give up on the next
     try:
         return BENCHMARKS[name](place)
     except ImportError as error:

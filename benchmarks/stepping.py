@@ -150,6 +150,7 @@ def variants(place: Place) -> list[Row]:
     for name, (words, change) in VARIANTS.items():
         if name not in (ON_GPU if place.gpu else ON_CPU):
             continue
+        torch.compiler.reset()
         with place.folder() as folder:
             default, other = experiment(place, folder), experiment(place, folder, "exp.run_name=b", *words)
             if change:
