@@ -2,8 +2,8 @@
 
     python3 -m benchmarks run=all [key=value ...]
 
-run=[...] chooses among preset, data, packing, trainer, diffusers, ddpm_pytorch, judging, evaluation, start, variants,
-threads; device=auto; images=DIR class folders (default: the training folder of FOOD101_DIR, or drawn dishes); rounds=7;
+run=[...] chooses among preset, data, packing, trainer, diffusers, ddpm_pytorch, features, distance, evaluation, start,
+variants, threads; device=auto; images=DIR class folders (default: the training folder of FOOD101_DIR, or drawn dishes); rounds=7;
 after minutes=N nothing new begins; out=FILE.json keeps every row. Peers that are not installed are left out, and named:
 requirements-bench.txt has them. On a CPU what runs in this process is measured in processor time, on one thread, so
 that what others do there does not count.
@@ -30,8 +30,8 @@ from utils.files import whole_file
 from utils.schema import PositiveFloat, PositiveInt, section
 
 Names = Literal[
-    "preset", "data", "packing", "trainer", "diffusers", "ddpm_pytorch", "judging", "evaluation", "start", "variants",
-    "threads",
+    "preset", "data", "packing", "trainer", "diffusers", "ddpm_pytorch", "features", "distance", "evaluation",
+    "start", "variants", "threads",
 ]  # fmt: skip
 BENCHMARKS: dict[str, Callable[[Place], list[Row]]] = {
     "preset": preset.measure,
@@ -40,7 +40,8 @@ BENCHMARKS: dict[str, Callable[[Place], list[Row]]] = {
     "trainer": stepping.overhead,
     "diffusers": peers.measure_diffusers,
     "ddpm_pytorch": peers.measure_ddpm_pytorch,
-    "judging": judging.measure,
+    "features": judging.measure_features,
+    "distance": judging.measure_distance,
     "evaluation": whole_evaluation.measure,
     "start": start.measure,
     "variants": stepping.variants,

@@ -39,9 +39,9 @@ def their_network(weights: Path, device: torch.device) -> nn.Module:
         return inception.InceptionV3([inception.InceptionV3.BLOCK_INDEX_BY_DIM[DIMS]]).to(device).eval()
 
 
-def measure(place: Place) -> list[Row]:
+def measure_features(place: Place) -> list[Row]:
     with place.folder() as scratch:
-        return [*features(place, Path(scratch)), *distances(place)]
+        return features(place, Path(scratch))
 
 
 def features(place: Place, scratch: Path) -> list[Row]:
@@ -64,7 +64,7 @@ def features(place: Place, scratch: Path) -> list[Row]:
     return compared("Inception features", contestants, min(place.rounds, 3), "images/s")
 
 
-def distances(place: Place) -> list[Row]:
+def measure_distance(place: Place) -> list[Row]:
     rng = np.random.default_rng(0)
     mixing = rng.standard_normal((DIMS, DIMS)) / DIMS**0.5
     sets = [rng.standard_normal((COUNT, DIMS)) @ mixing for _ in range(2)]

@@ -24,10 +24,10 @@ trainer = load_trainer(sys.argv[1:])
 trainer.say = lambda line: None
 trainer.setup()
 trainer.open_run()
-run_steps(trainer, 5)
+run_steps(trainer, 2)
 begin = time.perf_counter()
-run_steps(trainer, 20)
-print(20 * trainer.images_per_step / (time.perf_counter() - begin))
+run_steps(trainer, 8)
+print(8 * trainer.images_per_step / (time.perf_counter() - begin))
 """
 
 
