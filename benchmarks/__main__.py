@@ -3,10 +3,10 @@
     python3 -m benchmarks run=all [key=value ...]
 
 run=[...] chooses among preset, data, packing, trainer, diffusers, ddpm_pytorch, features, distance, evaluation, start,
-variants, threads; device=auto; images=DIR class folders (default: the training folder of FOOD101_DIR, or drawn dishes); rounds=7;
-after minutes=N nothing new begins; out=FILE.json keeps every row. Peers that are not installed are left out, and named:
-requirements-bench.txt has them. On a CPU what runs in this process is measured in processor time, on one thread, so
-that what others do there does not count.
+variants, threads; device=auto; images=DIR class folders (default: the training folder of FOOD101_DIR, or drawn
+dishes); rounds=7; after minutes=N nothing new begins; out=FILE.json keeps every row. Peers that are not installed are
+left out, and named: requirements-bench.txt has them. On a CPU what runs in this process is measured in processor time,
+on one thread, so that what others do there does not count.
 """
 
 import json

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import resource
 import sys
 from collections.abc import Callable, Iterator
@@ -19,23 +20,21 @@ if TYPE_CHECKING:
     from training.trainers.base import BaseTrainer
 
 GIB = 1024**3
-# Dense matrix products of half-precision numbers, summed in float32 as PyTorch does, in TFLOP/s. Data sheets of NVIDIA
-# (H100/H200, A100, A10, L4, L40S, T4, V100); for GeForce the white papers of GA102 and Ada: tensor cores x boost clock
-# x 128, half of the figure for sums in fp16. The first name that a device's own name contains counts.
+# Dense matrix products of half-precision numbers, summed in float32 as PyTorch does, in TFLOP/s. Data sheets of NVIDIA;
+# for GeForce the white papers of GA102 and Ada: tensor cores x boost clock x 128, half of the figure for sums in fp16.
 PEAK_TFLOPS = {
-    "H200": 989.4, "H100 PCIe": 756.0, "H100": 989.4, "A100": 312.0, "A10G": 70.0, "A10": 125.0, "L40S": 362.0,
-    "L4": 121.0, "T4": 65.0, "V100": 125.0,
+    "H200": 989.4, "H100 PCIe": 756.0, "H100 NVL": 835.5, "H100 80GB HBM3": 989.4, "A100": 312.0, "L40S": 362.0,
+    "L4": 121.0, "T4": 65.0, "V100-SXM2": 125.0,
     "RTX 4090": 165.2, "RTX 4080": 97.5, "RTX 4070 Ti": 80.2, "RTX 4070": 58.3, "RTX 4060": 30.2,
     "RTX 3090 Ti": 80.0, "RTX 3090": 71.2, "RTX 3080": 59.5, "RTX 3070": 40.6, "RTX 3060 Ti": 32.4, "RTX 3060": 25.5,
 }  # fmt: skip
-LAPTOP = "Laptop"  # another clock under the same name
+OTHER_CHIP = r"(?! ?(Ti|SUPER|D|Laptop|Max-Q)\b)"  # what follows the name of another card
 
 
 def peak_tflops(device_name: str, dtype: torch.dtype | None) -> float | None:
     """Return the peak rate of a GPU in a half-precision type; None for other types, and for a GPU not in the table."""
-    if dtype is None or LAPTOP in device_name:
-        return None
-    return next((rate for name, rate in PEAK_TFLOPS.items() if name in device_name), None)
+    known = [name for name in PEAK_TFLOPS if re.search(rf"\b{name}\b{OTHER_CHIP}", device_name)]
+    return PEAK_TFLOPS[known[0]] if known and dtype is not None else None
 
 
 @contextmanager
