@@ -69,6 +69,7 @@ def main(settings: Settings) -> None:
         place = place_of(settings, Path(scratch))
         if not place.gpu:
             torch.set_num_threads(1)  # a thread that waits for another would count as work
+            os.environ["OMP_NUM_THREADS"] = "1"  # for the processes that benchmarks start
         rows: list[Row] = []
         end = time.monotonic() + 60 * (settings.minutes or 1e9)
         for name in names:

@@ -150,8 +150,6 @@ class UnconditionalConv(nn.Module):
 
 def test_the_command_prints_a_table_keeps_the_rows_and_names_what_is_not_installed(tmp_path, monkeypatch, capsys):
     draw_images(tmp_path / "dishes", 20, size=64)
-    monkeypatch.setattr(loading, "BATCH", 5)
-    monkeypatch.setattr(loading, "BATCHES", 3)
 
     def missing(place):
         raise ModuleNotFoundError("No module named 'peer'", name="peer")
