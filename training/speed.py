@@ -61,12 +61,22 @@ def count_operations(run: Callable[[], Any]) -> int:
 def operations_per_image(trainer: BaseTrainer) -> float:
     """Return what training on one image costs, from the networks as they are.
 
-    A backward pass costs two forward ones. Recomputed activations and gradient penalties are left out: these are the
-    operations that the model asks for (Chowdhery et al. 2022, "PaLM", appendix B).
+    A backward pass costs two forward ones; the players of a GAN take turns. Recomputed activations and gradient penalties
+    are left out: these are the operations that the model asks for (Chowdhery et al. 2022, "PaLM", appendix B).
     """
     with looking(trainer.networks), trainer.precision.autocast():
         forward = {name: count_operations(run) / 2 for name, run in trainer.example_passes(batch_size=2).items()}
-    return sum(operations * trainer.passes_per_image[name] for name, operations in forward.items())
+    passes = passes_per_image(trainer.batches_per_step)
+    return sum(operations * passes.get(name, 3) for name, operations in forward.items())
+
+
+def passes_per_image(disc_steps: int) -> dict[str, float]:
+    """Return what a training image costs a GAN, in forward passes of each player.
+
+    The discriminator's move: D both ways on a real and a generated image. The generator's, once in ``disc_steps``
+    images: G both ways, D forward and back to its input.
+    """
+    return {"generator": 1 + 3 / disc_steps, "discriminator": 2 * 3 + 2 / disc_steps}
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,6 @@ class BaseTrainer(ABC):
     role_table: ClassVar[Mapping[str, Role]]
     network_roles: ClassVar[tuple[str, ...]]  # the roles that make the networks: a checkpoint fits only the same
     optimizer_roles: ClassVar[Mapping[str, str]]  # network: the role of its optimizer
-    passes_per_image: Mapping[str, float]  # by network: what a training image costs, in forward passes
     averaged: ClassVar[str]  # the network that is of use after training: validation and studies see its average
     batches_per_step: int = 1  # a property where the config says
     metric_kinds: ClassVar[tuple[type[Metric], ...]]  # what train.val_metrics may name

@@ -92,7 +92,6 @@ class BaseDiffusionTrainer(GenerativeTrainer):
     averaged = "denoiser"
     studies = diffusion_studies_registry
     network_roles = ("model", "denoiser")
-    passes_per_image = {"denoiser": 3}  # forward and backward
     optimizer_roles = {"denoiser": "optimizer"}
     role_table = {
         **COMMON_ROLES,

@@ -123,13 +123,6 @@ class BaseGANTrainer(GenerativeTrainer):
     def batches_per_step(self) -> int:
         return self.config.train.disc_steps
 
-    @property
-    def passes_per_image(self) -> dict[str, float]:
-        """The discriminator's move: D both ways on a real and a generated image. The generator's, once in
-        ``disc_steps`` images: G both ways, D forward and back to its input."""
-        turns = self.config.train.disc_steps
-        return {"generator": 1 + 3 / turns, "discriminator": 2 * 3 + 2 / turns}
-
     def check_config(self) -> None:
         super().check_config()
         config = self.config

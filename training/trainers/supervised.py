@@ -81,7 +81,6 @@ class BaseSupervisedTrainer(BaseTrainer):
     metric_kinds = (PredictionMetric,)
     studies = classifier_studies_registry
     network_roles = ("model", "levels")
-    passes_per_image = {"classifier": 3}  # forward and backward
     optimizer_roles = {"classifier": "optimizer"}
     role_table = {
         **COMMON_ROLES,
