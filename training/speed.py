@@ -61,7 +61,7 @@ def count_operations(run: Callable[[], Any]) -> int:
 def operations_per_image(trainer: BaseTrainer) -> float:
     """Return what training on one image costs, from the networks as they are.
 
-    A backward pass costs two forward ones; the players of a GAN take turns. Recomputed activations and gradient penalties
+    A backward pass costs two forward ones; the players of a GAN take turns. Recomputed activations and penalties
     are left out: these are the operations that the model asks for (Chowdhery et al. 2022, "PaLM", appendix B).
     """
     with looking(trainer.networks), trainer.precision.autocast():
