@@ -98,7 +98,6 @@ class BaseTrainer(ABC):
     def modules_to_compile(self) -> dict[str, nn.Module]:
         return {name: network for name, network in self.networks.items() if name not in self.penalised}
 
-    # ---- Setting up.
     def check_config(self) -> None:
         """Check all that can be checked before any data is opened. Raises :class:`ConfigError`."""
         config = self.config
@@ -155,8 +154,8 @@ class BaseTrainer(ABC):
         self.speedometer = Speedometer.of(self)
         self.loggers = open_loggers(self.run, self.step)
         self.clock = Clock(self.device, self.config.train.stop_after_minutes, self.config.train.checkpoint_minutes)
-        where = (self.share, self.device, self.step, self.batches_per_step)
-        self.feed = BatchFeed(self.data, self.config, *where, waiting=self.clock.waiting)
+        self.feed = BatchFeed(self.data, self.config, self.share, self.device, self.step, self.batches_per_step)
+        self.feed.waiting = self.clock.waiting
 
     def training_loop(self) -> None:
         """Train to ``train.steps``, or until the time is up."""
@@ -234,13 +233,11 @@ class BaseTrainer(ABC):
 
     def tell_the_end(self) -> None:
         """Say how far the run is and where everything lies; after a signal, exit as its sender expects."""
-        done, steps = self.step, self.config.train.steps
-        end = "finished" if done >= steps else "the same command goes on from here"
-        self.say(f"step {done} of {steps}: {end}\nrun folder: {self.run.path}")
+        end = "finished" if self.step >= self.config.train.steps else "the same command goes on from here"
+        self.say(f"step {self.step} of {self.config.train.steps}: {end}\nrun folder: {self.run.path}")
         if self.clock.signal is not None:
             raise SystemExit(128 + self.clock.signal)
 
-    # ---- Studying a checkpoint.
     def setup_inference(self) -> None:
         """Open ``train.checkpoint_path`` and keep its averaged weights. Needs no data: the file knows the classes."""
         self.check_config()
