@@ -1,10 +1,11 @@
-# make quickstart | test | check | lint. Each makes its own environment in .venv and installs what it needs.
+# make quickstart | test | check | lint | bench. Each makes its own environment in .venv and installs what it needs.
 PYTHON ?= python3
 VENV   ?= .venv
+BENCH  ?= .venv-bench
 PY      = $(VENV)/bin/python
 PIP     = $(PY) -m pip install --quiet --disable-pip-version-check
 
-.PHONY: quickstart train-best-diffusion train-best-gan test check lint environment dev-environment clean
+.PHONY: quickstart train-best-diffusion train-best-gan test check bench bench-gpu lint environment dev-environment clean
 
 # A diffusion model learns to draw ten dishes on the CPU, without any download: about 3 minutes.
 quickstart: $(VENV)/.installed
@@ -28,6 +29,15 @@ check: $(VENV)/.installed-dev lint
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --durations 10
 	$(PY) -m tests.other_versions
 
+# Speed, beside other projects that are measured at the same time: one table. About half an hour on 2 cores.
+bench: $(BENCH)/.installed
+	$(BENCH)/bin/python -m benchmarks run=all out=report/speed/cpu.json device=cpu
+
+# The same on a GPU: ten minutes, and nothing else is needed. BENCH_PY=python3 takes an environment that is there.
+BENCH_PY ?= $(BENCH)/bin/python
+bench-gpu: $(if $(filter $(BENCH)/bin/python,$(BENCH_PY)),$(BENCH)/.installed)
+	$(BENCH_PY) -m benchmarks run=all out=report/speed/gpu.json device=cuda rounds=5 minutes=8
+
 lint: $(VENV)/.installed-dev
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
@@ -45,5 +55,10 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
 	$(PIP) -r requirements-dev.txt
 	touch $@
 
+$(BENCH)/.installed: requirements-bench.txt requirements-dev.txt requirements.txt requirements-base.txt
+	$(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-bench.txt
+	touch $@
+
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(BENCH)

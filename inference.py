@@ -3,17 +3,17 @@
 import sys
 from collections.abc import Sequence
 
-from torch import distributed
-
+import utils.threads  # noqa: F401 - first, because PyTorch reads what it sets
 from training.launch import load_trainer
 from utils.command import command
+from utils.distributed import started_by_torchrun
 from utils.errors import ConfigError
 
 
 @command
 def main(arguments: Sequence[str] | None = None) -> None:
     trainer = load_trainer(list(sys.argv[1:] if arguments is None else arguments))
-    if distributed.is_torchelastic_launched():
+    if started_by_torchrun():
         raise ConfigError("inference.py runs in one process: start it with python3, not torchrun")
     trainer.setup_inference()
     trainer.inference()

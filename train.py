@@ -7,6 +7,7 @@ your own that registers classes calls :func:`main` afterwards.
 import sys
 from collections.abc import Sequence
 
+import utils.threads  # noqa: F401 - first, because PyTorch reads what it sets
 from training.check import print_check
 from training.launch import load_trainer
 from utils.command import command

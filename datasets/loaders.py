@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from utils.batch import Batch, to_device
+from utils.batch import Batch, map_tensors, to_device
 from utils.errors import UserError
 from utils.seeding import generator_for
 
@@ -68,7 +68,31 @@ def training_batches(dataset: Dataset, order: TrainingOrder, workers: int, devic
         pin_memory=device.type == "cuda",
         generator=torch.Generator(),
     )
-    return (to_device(batch, device) for batch in (plain_errors(loader) if workers else loader))
+    batches = plain_errors(loader) if workers else loader
+    return copied_ahead(batches, device) if device.type == "cuda" else iter(batches)
+
+
+def copied_ahead(batches: Iterable[Batch], device: torch.device) -> Iterator[Batch]:
+    """Hand batches on, on the device; while one is worked on the next is copied, by a stream of its own.
+
+    From pinned memory the copy makes nobody wait: neither this process nor what the GPU is doing.
+    """
+    backend = getattr(torch, device.type)  # torch.cuda; torch.cpu has the same names
+    stream = backend.Stream()
+
+    def begin(batch: Batch) -> Batch:
+        with backend.stream(stream):
+            return to_device(batch, device)
+
+    copies = map(begin, batches)
+    following = next(copies, None)
+    while following is not None:
+        ready, now = following, backend.current_stream()
+        now.wait_stream(stream)
+        if device.type == "cuda":
+            map_tensors(ready, lambda tensor: tensor.record_stream(now))  # noqa: B023 - called at once
+        following = next(copies, None)
+        yield ready
 
 
 def plain_errors(batches: Iterable[Batch]) -> Iterator[Batch]:

@@ -89,6 +89,46 @@ class PredictionMetric(Metric):
         """Take in some predictions."""
 
 
+@dataclass(frozen=True)
+class PairOutcome:
+    """Some images, and beside each what stands for it: its reconstruction, its copy at a lower quality."""
+
+    images: Tensor  # uint8 [N, C, H, W]
+    others: Tensor  # uint8 [N, C, H, W]
+
+
+class PairMetric(Metric):
+    """A metric of two images, averaged over pairs; a subclass says what one pair gives."""
+
+    judges = "pairs of images"
+    name: ClassVar[str]
+
+    def __init__(self):
+        self.reset()
+
+    def reset(self) -> None:
+        self._sum, self._count = 0.0, 0
+
+    @abstractmethod
+    def of_pairs(self, outcome: PairOutcome) -> Tensor:
+        """Return the figure of each pair, float64 [N]."""
+
+    def update(self, outcome: PairOutcome) -> None:
+        """Take in pairs. Raises ``ValueError`` when they are not uint8 images of one shape."""
+        for images in (outcome.images, outcome.others):
+            if images.dtype != torch.uint8 or images.shape != outcome.images.shape or images.ndim != 4:
+                raise ValueError(f"pairs are uint8 [N, C, H, W] of one shape, not {images.dtype} {tuple(images.shape)}")
+        values = self.of_pairs(outcome)
+        self._sum += values.sum().item()
+        self._count += len(values)
+
+    def compute(self) -> dict[str, float]:
+        """Return the mean over all pairs. Raises ``ValueError`` when there was none."""
+        if not self._count:
+            raise ValueError("no pairs to judge")
+        return {self.name: self._sum / self._count}
+
+
 def _checked(features: Tensor) -> Tensor:
     if features.ndim != 2 or features.dtype != torch.float32:
         raise ValueError(f"features are float32 [N, D], not {features.dtype} {tuple(features.shape)}")

@@ -9,6 +9,7 @@ from torch import Tensor
 from metrics.base import SetMetric, SetOutcome
 from metrics.features import FeatureNetwork, FeatureSpec, ImageSet, extract, load_network, set_features
 from utils.errors import MetricError
+from utils.stages import Stages
 
 Features = dict[FeatureSpec, Tensor]  # what each network sees in a set, float32 [N, D]
 
@@ -18,7 +19,7 @@ class Judge:
 
     ``metrics`` are set metrics by name. One that names no features shares those of the first that does, and takes the
     standard ones where none does. Each feature network runs once over the images, whichever metrics need it; features
-    of the real images are kept on disk.
+    of the real images are kept on disk. ``stages`` counts the seconds of features and of distances.
     """
 
     def __init__(self, metrics: dict[str, SetMetric], device: torch.device | str = "cpu"):
@@ -31,6 +32,7 @@ class Judge:
         self.metrics = metrics
         self.device = torch.device(device)
         self.networks: dict[FeatureSpec, FeatureNetwork] = {}
+        self.stages = Stages()
         self._judged: dict[str, Any] = {}
 
     def prepare(self) -> None:
@@ -55,7 +57,8 @@ class Judge:
             fake_features = self.features(fakes, "generated")
         else:
             counted = _Counted(fakes, real.count)
-            fake_features = extract(self.networks, counted, self.device, real.count, "generated")
+            with self.stages("features"):
+                fake_features = extract(self.networks, counted, self.device, real.count, "generated")
             count = counted.count
             check_count(count, real.count, allow_fewer)
         self._judged = {"real_images": real.count, "fake_images": count, "real_content": real.content_key}
@@ -64,16 +67,18 @@ class Judge:
     def features(self, images: ImageSet, what: str = "real") -> Features:
         """Return what every network sees in a set, float32 [N, D]: from the cache, or computed and kept there."""
         self.prepare()
-        return {spec: set_features(spec, net, images, self.device, what) for spec, net in self.networks.items()}
+        with self.stages("features"):
+            return {spec: set_features(spec, net, images, self.device, what) for spec, net in self.networks.items()}
 
     def compare(self, real: Features, fake: Features) -> dict[str, float]:
         """Return every result by name for the features of two sets."""
         results: dict[str, float] = {}
-        for metric in self.metrics.values():
-            metric.reset()
-            metric.update(SetOutcome(real[metric.features], fake[metric.features]))
-            results |= metric.compute()
-            metric.reset()
+        with self.stages("distances"):
+            for metric in self.metrics.values():
+                metric.reset()
+                metric.update(SetOutcome(real[metric.features], fake[metric.features]))
+                results |= metric.compute()
+                metric.reset()
         return results
 
     def provenance(self) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """Networks by name. Importing this package fills the registries of :mod:`models.registry`."""
 
+from models.autoencoders import kl
 from models.classifiers import export, noisy, resnet
+from models.codecs import diffusers_kl, identity, trained
 from models.diffusion import base_diffusion, denoisers, unet
 from models.gan import base, dcgan, r3gan, sagan, sngan, stylegan, stylegan2
 
@@ -9,7 +11,10 @@ __all__ = [
     "base_diffusion",
     "dcgan",
     "denoisers",
+    "diffusers_kl",
     "export",
+    "identity",
+    "kl",
     "noisy",
     "r3gan",
     "resnet",
@@ -17,5 +22,6 @@ __all__ = [
     "sngan",
     "stylegan",
     "stylegan2",
+    "trained",
     "unet",
 ]

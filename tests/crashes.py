@@ -6,9 +6,15 @@ import torch
 
 import train
 from tests.runs import words
+from training.losses.autoencoder import L1
 from training.losses.diffusion import MSE, VLB
 from training.losses.gan import RelativisticGen, SoftplusGen
-from training.losses.registry import gen_losses_registry, losses_registry, supervised_losses_registry
+from training.losses.registry import (
+    autoencoder_losses_registry,
+    gen_losses_registry,
+    losses_registry,
+    supervised_losses_registry,
+)
 from training.losses.supervised import CrossEntropy
 
 
@@ -36,6 +42,11 @@ class FragileMSE(Fragile, MSE):
 
 @losses_registry.add_to_registry(name="fragile_vlb")
 class FragileVLB(Fragile, VLB):
+    pass
+
+
+@autoencoder_losses_registry.add_to_registry(name="fragile_l1")
+class FragileL1(Fragile, L1):
     pass
 
 

@@ -88,7 +88,27 @@ SUPERVISED = {
     "losses_coef": {"cross_entropy": 1.0},
     "losses_args": {"cross_entropy": {"label_smoothing": 0.1}},
 }
-FAMILIES = {"diffusion": DIFFUSION, "gan": GAN, "supervised": SUPERVISED}
+AUTOENCODER = {
+    "exp": {"model_type": "autoencoder"},
+    "train": {
+        "steps": 7,
+        "log_step": 2,
+        "val_step": 4,
+        "checkpoint_step": 3,
+        "model": "kl_autoencoder",
+        "schedule": "cosine",
+    },
+    "model_args": {
+        "base_channels": 8,
+        "channel_mult": [1, 2],
+        "blocks_per_level": 1,
+        "latent_channels": 4,
+        "dropout": 0.1,
+    },
+    "schedule_args": {"warmup": 0.3},
+    "losses_coef": {"l1": 1.0, "kl": 1e-6},
+}
+FAMILIES = {"diffusion": DIFFUSION, "gan": GAN, "supervised": SUPERVISED, "autoencoder": AUTOENCODER}
 GENERATIVE = ["diffusion", "gan"]
 
 

@@ -8,6 +8,8 @@ import pytest
 from PIL import Image
 
 import train
+from models.autoencoders.export import export_autoencoder
+from models.autoencoders.kl import KLAutoencoder
 from models.classifiers.export import Description, export_classifier
 from models.classifiers.resnet import ResNet
 from training.launch import load_trainer
@@ -45,6 +47,16 @@ def guide(tmp_path_factory):
     return path
 
 
+def use_food(tiny_food: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make configs read the tiny folder and, for latent diffusion, an untrained autoencoder of 64x64 photos in it."""
+    path, settings = tiny_food / "autoencoder.safetensors", {"base_channels": 8, "patch": 4, "channel_mult": [1]}
+    if not path.exists():
+        arguments = {"image_size": 64, "image_channels": 3, "latent_channels": 4, **settings}
+        export_autoencoder(path, KLAutoencoder(**arguments), "kl_autoencoder", arguments, {})
+    monkeypatch.setenv("FOOD101_DIR", str(tiny_food))
+    monkeypatch.setenv("FOOD101_CODEC", str(path))
+
+
 def small(file: Path) -> list[str]:
     """Return overrides that leave the model as it is and take the data down to the tiny folder."""
     words = [f"exp.config_path={file}", "exp.device=cpu", "train.val_metrics=[]"]
@@ -56,7 +68,7 @@ def small(file: Path) -> list[str]:
 def test_the_config_builds_everything_and_stops_before_the_first_step(
     file, tiny_food, guide, tmp_path, monkeypatch, capsys
 ):
-    monkeypatch.setenv("FOOD101_DIR", str(tiny_food))
+    use_food(tiny_food, monkeypatch)
     guided = find(load_tree([f"exp.config_path={file}"]), ["train", "guidance"]) == "classifier"
     train.main(
         [*small(file), *([f"train.guide_path={guide}"] if guided else []), "exp.check=True", f"exp.exp_dir={tmp_path}"]
@@ -75,13 +87,13 @@ def test_the_config_opens_with_question_command_and_cost(file):
 
 @pytest.mark.parametrize("file", EXPERIMENTS, ids=lambda path: str(path.relative_to(ROOT / "configs")))
 def test_every_experiment_has_its_inference_config_with_the_same_networks(file, tiny_food, monkeypatch):
-    monkeypatch.setenv("FOOD101_DIR", str(tiny_food))
+    use_food(tiny_food, monkeypatch)
     run = load_tree([f"exp.config_path={file}"])["exp"].get("run_name", file.stem)
     twin = ROOT / "configs" / "inference" / f"{run}.yaml"
     if not twin.exists():  # one for the numbers, one for pictures
         twin = twin.with_stem(f"{run}_fid")
     ours, theirs = (load_tree([f"exp.config_path={path}"]) for path in (file, twin))
-    for key in ("model_args", "generator_args", "denoiser_args", "data"):
+    for key in ("model_args", "generator_args", "denoiser_args", "codec_args", "data"):
         assert ours.get(key) == theirs.get(key), key
     trainers = [load_trainer([f"exp.config_path={path}"]) for path in (file, twin)]
     for trainer in trainers:

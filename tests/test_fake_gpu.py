@@ -7,7 +7,7 @@ import torch
 from torch._subclasses.fake_tensor import DataDependentOutputException
 
 from tests.fake_gpu import GPU, NothingComesBack, on_fake_gpu
-from tests.test_configs import EXPERIMENTS, ROOT, small, tiny_food  # noqa: F401
+from tests.test_configs import EXPERIMENTS, ROOT, small, tiny_food, use_food  # noqa: F401
 from training.launch import load_trainer
 from training.trainers.generative import GenerativeTrainer
 
@@ -15,7 +15,7 @@ from training.trainers.generative import GenerativeTrainer
 @pytest.fixture
 def trainer(request, tiny_food, tmp_path, monkeypatch):  # noqa: F811
     """The trainer of one experiment at its full size, set up on the CPU."""
-    monkeypatch.setenv("FOOD101_DIR", str(tiny_food))
+    use_food(tiny_food, monkeypatch)
     file: Path = request.param
     found = load_trainer([*small(file), "train.compile=off", f"exp.exp_dir={tmp_path}"])
     found.setup()

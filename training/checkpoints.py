@@ -25,16 +25,16 @@ def save_checkpoint(state: State, path: Path) -> None:
         torch.save({"format": FORMAT, **state}, file)
 
 
-def load_checkpoint(path: str | Path, key: str = "train.checkpoint_path") -> State:
+def load_checkpoint(path: str | Path, key: str = "train.checkpoint_path", lazily: bool = False) -> State:
     """Open a checkpoint of this project on the CPU; tensors and plain values only, never code.
 
-    ``key`` is the config key that named it. Raises :class:`ConfigError` when there is no such file,
-    :class:`DataError` when it is damaged or not one of ours.
+    ``key`` is the config key that named it; ``lazily``: a tensor is read from the disk when it is used. Raises
+    :class:`ConfigError` when there is no such file, :class:`DataError` when it is damaged or not one of ours.
     """
     path = find_checkpoint(path, key)
     try:
         with warnings.catch_warnings(action="ignore"):  # of odd pickles: what counts is whether it opens
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            state = torch.load(path, map_location="cpu", weights_only=True, mmap=lazily)
     except pickle.UnpicklingError:
         raise DataError(
             f"{path} is damaged, or holds more than tensors and plain values: it could run code and is not opened"

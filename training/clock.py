@@ -1,9 +1,10 @@
-"""Time: how fast the run is, what is not training, and when to save or to stop."""
+"""Time: how fast the run is, how long it will take, what is not training, and when to save or to stop."""
 
 import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 import torch
 
@@ -12,6 +13,7 @@ from utils.distributed import any_process, say, world_size
 ASK_EVERY = 10  # steps
 NEVER = float("inf")
 SAME_REQUEST = 2.0  # seconds
+WARM, SURE = 2, 10  # steps: after the first two, which compile, the next eight say how long the run will take
 
 
 class Clock:
@@ -30,11 +32,37 @@ class Clock:
         self.asides: dict[str, float] = {}  # seconds by name
         self.lap_aside = 0.0
         self.lap_images = 0
+        self.lap_waited = 0.0  # seconds
+        self.steps = 0  # since this start
         self.signal: int | None = None
         self.signal_time = 0.0
 
     def count(self, images: int) -> None:
+        """Count a step on so many images."""
         self.lap_images += images
+        self.steps += 1
+
+    def forecast(self, steps_left: int) -> str | None:
+        """Return, after the tenth step, how long the rest will take. Waits for the GPU twice in the whole run."""
+        if self.steps not in (WARM, SURE):
+            return None
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        now, aside = time.monotonic(), sum(self.asides.values())
+        if self.steps == WARM:
+            self.warm = now - aside
+            return None
+        left = (now - aside - self.warm) / (SURE - WARM) * steps_left  # seconds
+        return f"about {timedelta(seconds=round(left))} for the {steps_left} steps to the end, without validation"
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Count the time spent inside as waiting for data. On a GPU an upper bound: it has work while this waits."""
+        begin = time.monotonic()
+        try:
+            yield
+        finally:
+            self.lap_waited += time.monotonic() - begin
 
     @contextmanager
     def aside(self, name: str) -> Iterator[None]:
@@ -48,12 +76,13 @@ class Clock:
             self.lap_aside += spent
 
     def lap(self) -> dict[str, float]:
-        """Return the speed since the last lap, and the share of the whole time that each aside took."""
+        """Return the speed and the share of waiting since the last lap, and the share of all time of each aside."""
         now = time.monotonic()
         training = max(now - self.lap_start - self.lap_aside, 1e-9)
         timing = {"images_per_second": self.lap_images / training, "seconds": now - self.start}
+        timing["share_waiting_for_data"] = self.lap_waited / training
         timing |= {f"share_{name}": self.share(name) for name in self.asides}
-        self.lap_start, self.lap_aside, self.lap_images = now, 0.0, 0
+        self.lap_start, self.lap_aside, self.lap_images, self.lap_waited = now, 0.0, 0, 0.0
         return timing
 
     def share(self, name: str) -> float:

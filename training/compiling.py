@@ -1,13 +1,44 @@
-"""``torch.compile`` as a switch that falls back to eager where there is no compiler."""
+"""What makes a step faster, or smaller, without changing what it computes: compiling, tuned kernels, recomputing."""
+
+from __future__ import annotations
 
 import importlib.util
 import os
 import shutil
 import sysconfig
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
+
+from utils.cache import cache_dir
+from utils.errors import ConfigError
+
+if TYPE_CHECKING:
+    from training.trainers.base import BaseTrainer
+
+
+def prepare_device(trainer: BaseTrainer) -> None:
+    """Make the networks in training ready for the device, as the config asks."""
+    train = trainer.config.train
+    torch.backends.cudnn.benchmark = True  # a run has one shape of batch: the fastest kernel is looked for once
+    if train.recompute:
+        recompute_in_place(trainer.networks)
+    for line in compile_in_place(trainer.modules_to_compile(), train.compile, trainer.device):
+        trainer.say(line)
+
+
+def recompute_in_place(networks: dict[str, nn.Module]) -> None:
+    """Let blocks forget their activations and compute them again in the backward pass: less memory, more time.
+
+    A block takes part by an attribute ``recompute``, false until here. Raises :class:`ConfigError` where there is none.
+    """
+    blocks = [module for network in networks.values() for module in network.modules() if hasattr(module, "recompute")]
+    if not blocks:
+        raise ConfigError("train.recompute is set, but these networks have no blocks that can: use train.accumulate=2")
+    for block in blocks:
+        block.recompute = True
 
 
 def missing_compiler(device: torch.device) -> str | None:
@@ -24,6 +55,8 @@ def missing_compiler(device: torch.device) -> str | None:
 def compile_in_place(modules: dict[str, nn.Module], mode: str, device: torch.device) -> list[str]:
     """Compile modules without renaming their weights. ``mode`` is ``train.compile``; auto: on a GPU only.
 
+    What the compiler makes is kept in the cache folder for the next run, unless the user has named another place
+    (``TORCHINDUCTOR_CACHE_DIR``; PyTorch's own default is a folder that goes with the next reboot).
     Returns lines to print.
     """
     if mode == "off" or (mode == "auto" and device.type != "cuda"):
@@ -31,6 +64,7 @@ def compile_in_place(modules: dict[str, nn.Module], mode: str, device: torch.dev
     missing = missing_compiler(device)
     if missing:
         return [f"train.compile: {missing} is not here, so networks run without compiling"]
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_dir() / "compiled"))
     for module in modules.values():
         module.compile()
     return [f"compiling: {', '.join(modules)} (the first step takes longer)"]

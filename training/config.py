@@ -62,6 +62,7 @@ class TrainSection:
     val_metrics: list[str] = field(default_factory=list)
     amp: Annotated[Literal["auto", "bf16", "fp16", "off"], Switch] = "auto"
     compile: Annotated[Literal["auto", "on", "off"], Switch] = "auto"
+    recompute: bool = False  # forget activations, compute them again in the backward pass: less memory, more time
     accumulate: PositiveInt = 1
     max_grad_norm: PositiveFloat | None = None
     schedule: str = "constant"
@@ -113,6 +114,6 @@ MAY_CHANGE = {
     "data": {"workers", "val_batch_size", "input_train_dir", "input_val_dir"},
     "train": {"steps", "log_step", "val_step", "checkpoint_step", "checkpoint_minutes", "stop_after_minutes",
               "keep_checkpoints", "best_metric", "best_is", "val_metrics", "val_num_images",
-              "val_sampling_steps", "compile", "guide_path"},
+              "val_sampling_steps", "compile", "recompute", "guide_path"},
     "inference": EVERYTHING,
 }  # fmt: skip

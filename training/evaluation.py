@@ -1,6 +1,8 @@
 """Judging a model: which images it must make, and by which metrics."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -8,7 +10,7 @@ from torch import Tensor
 
 from datasets.base import ImageDataset
 from evaluation.registry import analyses_registry
-from metrics.base import Metric
+from metrics.base import Metric, SetMetric
 from metrics.judge import Judge
 from metrics.registry import metrics_registry
 from training.config import CommonConfig
@@ -17,19 +19,21 @@ from utils.config import without_nulls
 from utils.errors import ConfigError, MetricError
 from utils.schema import construct
 
+M = TypeVar("M", bound=Metric)
 
-def check_metrics(config: CommonConfig, kind: type[Metric]) -> None:
-    """Hold the names and arguments of metrics against the registry by building them; a family takes one ``kind``."""
+
+def check_metrics(config: CommonConfig, kinds: tuple[type[Metric], ...]) -> None:
+    """Hold the names and arguments of metrics against the registry by building them; a family takes some ``kinds``."""
     check_named(config, config.train.val_metrics, metrics_registry, "train.val_metrics")
     for name in config.metrics_args:
         registry = analyses_registry if name in analyses_registry else metrics_registry
         check_named(config, [name], registry, "metrics_args")
     for name in config.train.val_metrics:
-        if not issubclass(metrics_registry[name], kind):
-            fit = ", ".join(other for other in metrics_registry if issubclass(metrics_registry[other], kind))
+        if not issubclass(metrics_registry[name], kinds):
+            fit = ", ".join(other for other in metrics_registry if issubclass(metrics_registry[other], kinds))
             raise ConfigError(
-                f"train.val_metrics: '{name}' does not judge {kind.judges}, which is what a "
-                f"{config.exp.model_type} model gives; these do: {fit}"
+                f"train.val_metrics: '{name}' does not judge {' or '.join(kind.judges for kind in kinds)}, which is "
+                f"what a {config.exp.model_type} model gives; these do: {fit}"
             )
 
 
@@ -43,15 +47,24 @@ def check_named(config: CommonConfig, names: list[str], registry: ClassRegistry,
         construct(registry.find(name, where), config.metrics_args.get(name, {}), f"metrics_args.{name}")
 
 
+def build_metrics(config: CommonConfig, kind: type[M]) -> dict[str, M]:
+    """Build those metrics of ``train.val_metrics`` that are of a kind."""
+    named = {name: metrics_registry[name] for name in config.train.val_metrics}
+    return {
+        name: cls(**without_nulls(config.metrics_args.get(name, {})))
+        for name, cls in named.items()
+        if issubclass(cls, kind)
+    }
+
+
 def build_judge(config: CommonConfig, device: torch.device) -> Judge | None:
-    """Build the metrics of ``train.val_metrics`` and load their networks; None where no metric is asked for.
+    """Build the metrics of sets in ``train.val_metrics`` and load their networks; None where none is asked for.
 
     Raises :class:`MetricError` when weights cannot be had.
     """
-    if not config.train.val_metrics:
+    metrics = build_metrics(config, SetMetric)
+    if not metrics:
         return None
-    arguments = {name: without_nulls(config.metrics_args.get(name, {})) for name in config.train.val_metrics}
-    metrics = {name: metrics_registry[name](**arguments[name]) for name in arguments}
     judge = Judge(metrics, device)
     try:
         judge.prepare()
@@ -75,3 +88,30 @@ def labels_like(dataset: ImageDataset, count: int | None = None) -> Tensor | Non
 def pieces(count: int, size: int) -> Iterator[range]:
     """Cut the image indices 0 .. count - 1 into batches."""
     return (range(start, min(start + size, count)) for start in range(0, count, size))
+
+
+def halving(work: Callable[[range], Tensor], count: int, size: int, say: Callable[[str], None]) -> Iterator[Tensor]:
+    """Yield ``work(indices)`` for pieces of 0 .. count - 1, as large as fit: halved whenever the GPU's memory is full.
+
+    The pieces are of one size, but for the last: ``size`` or a little less, so that none of them is small.
+    """
+    start, size = 0, even(count, size)
+    while start < count:
+        try:
+            made = work(range(start, min(start + size, count)))
+        except torch.OutOfMemoryError:
+            if size == 1:
+                raise
+            made = None  # outside of this block: as long as there is an error it keeps what filled the memory
+        if made is None:
+            torch.cuda.empty_cache()
+            size = even(count - start, size // 2)
+            say(f"the GPU's memory is full: going on with {size} images at a time")
+        else:
+            yield made
+            start += len(made)
+
+
+def even(count: int, size: int) -> int:
+    """Return the size of pieces, at most ``size``, that cut ``count`` into as few and as equal ones as can be."""
+    return max(1, math.ceil(count / math.ceil(count / size)))

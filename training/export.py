@@ -31,13 +31,14 @@ def export_model(state: State, weights: Mapping[str, Tensor], folder: Path) -> N
     """
     if folder.exists() and any(folder.iterdir()):
         raise ConfigError(f"{folder} exists already: name another folder by inference.out_dir")
-    shards = list(cut(weights))
+    fixed, fixed_weights = without_weights(state.get("fixed", {}))
+    shards = list(cut({**weights, **fixed_weights}))
     names = [f"model-{number:05d}-of-{len(shards):05d}.safetensors" for number in range(1, len(shards) + 1)]
     for name, shard in zip(names, shards):
         with whole_path(folder / name) as temporary:
             save_file(shard, temporary)
     kept = {key: state[key] for key in KEPT} | {"config": portable(state["config"])}
-    described = {"format": FORMAT, **kept, "weights": names}
+    described = {"format": FORMAT, **kept, "fixed": fixed, "weights": names}
     with whole_file(folder / "model.json") as file:  # last: with it the folder is complete
         json.dump(described, file, indent=2)
 
@@ -49,6 +50,22 @@ def portable(tree: Any) -> Any:
     if isinstance(tree, list):
         return [portable(value) for value in tree]
     return Path(tree).name if isinstance(tree, str) and Path(tree).is_absolute() else tree
+
+
+def without_weights(fixed: Mapping[str, State]) -> tuple[State, dict[str, Tensor]]:
+    """Part a state's ``fixed`` into plain values and tensors, whose names begin with the part's: ``codec:...``."""
+    plain = {name: {key: value for key, value in part.items() if key != "weights"} for name, part in fixed.items()}
+    tensors = {f"{name}:{key}": t for name, part in fixed.items() for key, t in part.get("weights", {}).items()}
+    return plain, tensors
+
+
+def with_weights(plain: Mapping[str, State], tensors: dict[str, Tensor]) -> State:
+    """Undo :func:`without_weights`; takes the parts' tensors out of ``tensors``."""
+    fixed = {name: dict(part) for name, part in plain.items()}
+    for key in [key for key in tensors if ":" in key]:
+        name, weight = key.split(":")
+        fixed[name].setdefault("weights", {})[weight] = tensors.pop(key)
+    return fixed
 
 
 def cut(weights: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
@@ -93,8 +110,8 @@ def load_export(folder: Path) -> State:
             weights |= load_file(folder / Path(name).name)
         except (OSError, SafetensorError) as error:
             raise DataError(f"{folder / name} is missing or damaged ({error}): fetch the folder again") from error
-    state["ema"] = {
-        name: tensor.float() if tensor.dtype == torch.bfloat16 else tensor for name, tensor in weights.items()
-    }
+    weights = {name: tensor.float() if tensor.dtype == torch.bfloat16 else tensor for name, tensor in weights.items()}
+    state["fixed"] = with_weights(state.get("fixed", {}), weights)
+    state["ema"] = weights
     state["facts"]["class_names"] = tuple(state["facts"]["class_names"])
     return state

@@ -8,6 +8,7 @@ import training.ema
 import training.levels
 import training.likelihood
 import training.optimizers
+import training.reconstruct
 import training.schedules
 import training.studies
 import training.trainers  # noqa: F401

@@ -39,6 +39,8 @@ class BitsPerDimStudy:
 
     def run(self, trainer: BaseDiffusionTrainer) -> None:
         """Measure. Raises :class:`ConfigError` for a model without a table, a :class:`UserError` without images."""
+        if trainer.config.train.codec != "identity":
+            raise ConfigError("inference.study=bits_per_dim bounds the likelihood of images, not that of latents")
         if trainer.average.table is None:
             name = trainer.roles.name("denoiser")
             raise ConfigError(

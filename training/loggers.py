@@ -4,40 +4,17 @@ import json
 import os
 import secrets
 import sys
-import time
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
-from tqdm import tqdm
 
+from training.console import Lines, Logger, ProgressBar, Scalars
 from training.panels import PICTURES, panels
 from training.run_folder import RunFolder, plain
 from utils.config import first_line
 from utils.distributed import is_main
 from utils.images import to_hwc, write_png
-
-Scalars = dict[str, float]
-
-
-class Logger:
-    """Who is told of a run. By itself it says nothing: a member writes the methods for the events it cares for."""
-
-    def scalars(self, step: int, values: Scalars, timing: Scalars) -> None:
-        pass
-
-    def image(self, step: int, name: str, image: Tensor) -> None:
-        pass
-
-    def checkpoint(self, step: int, path: Path) -> None:
-        pass
-
-    def alarm(self, step: int, text: str) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
 
 
 class Folder(Logger):
@@ -58,56 +35,6 @@ class Folder(Logger):
 
     def image(self, step: int, name: str, image: Tensor) -> None:
         write_png(image, self.run.images / f"{name}_{step:08d}.png")
-
-
-class ProgressBar(Logger):
-    """A progress bar with the losses, for a terminal; plain lines for validation, above the bar."""
-
-    def __init__(self, steps: int, start: int):
-        self.bar = tqdm(total=steps, initial=start, unit="step", dynamic_ncols=True, smoothing=0.05, file=sys.stdout)
-
-    def scalars(self, step: int, values: Scalars, timing: Scalars) -> None:
-        losses, judged = told(values, timing)
-        if losses:  # a validation leaves the losses on the bar
-            self.bar.set_postfix(losses, refresh=False)
-        self.bar.update(step - self.bar.n)
-        if judged:
-            self.bar.write(in_words(step, judged))
-
-    def alarm(self, step: int, text: str) -> None:
-        self.bar.write(f"step {step}: ALARM: {text}")
-
-    def close(self) -> None:
-        self.bar.close()
-
-
-class Lines(Logger):
-    """A line at every log step, for a file or a pipe, which a progress bar would flood."""
-
-    def __init__(self, steps: int, start: int):
-        self.steps, self.start, self.begin = steps, start, time.monotonic()
-
-    def scalars(self, step: int, values: Scalars, timing: Scalars) -> None:
-        losses, judged = told(values, timing)
-        left = (time.monotonic() - self.begin) / max(step - self.start, 1) * (self.steps - step)  # seconds
-        if losses:
-            losses["left"] = str(timedelta(seconds=round(left)))
-        if said := losses | judged:
-            print(in_words(step, said), flush=True)
-
-    def alarm(self, step: int, text: str) -> None:
-        print(f"step {step}: ALARM: {text}", flush=True)
-
-
-def told(values: Scalars, timing: Scalars) -> tuple[dict[str, str], dict[str, str]]:
-    """Return what a person is told of the losses and the speed, and of a validation."""
-    speed = {key: value for key, value in timing.items() if key == "images_per_second"}
-    losses = {key: f"{value:.4g}" for key, value in {**values, **speed}.items() if not key.startswith("val_")}
-    return losses, {key: f"{value:.5g}" for key, value in values.items() if key.startswith("val_")}
-
-
-def in_words(step: int, said: dict[str, str]) -> str:
-    return f"step {step}: " + ", ".join(f"{key} {value}" for key, value in said.items())
 
 
 class TensorBoard(Logger):
@@ -209,6 +136,12 @@ class Loggers:
     def alarm(self, step: int, text: str) -> None:
         for member in self.members:
             member.alarm(step, text)
+
+    def note(self, step: int, text: str | None) -> None:
+        if text is None:
+            return
+        for member in self.members:
+            member.note(step, text)
 
     def close(self) -> None:
         for member in reversed(self.members):  # the bar ends before the others say their last words

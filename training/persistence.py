@@ -46,6 +46,7 @@ def state_of(trainer: BaseTrainer) -> State:
         "facts": asdict(trainer.facts),
         "training_files": files_key(trainer),
         "config": plain(trainer.config),
+        "fixed": trainer.fixed_parts(),
         "networks": {name: network.state_dict() for name, network in trainer.networks.items()},
         "ema": trainer.ema.module.state_dict(),
         "ema_others": {name: average.state_dict() for name, average in trainer.ema.others().items()},
@@ -92,6 +93,14 @@ def initialise(trainer: BaseTrainer) -> None:
         check_family(trainer, state, path)
         load_networks(trainer, state, path)
         trainer.initial_weights = {"kind": "train.init_from", **describe_file(path)}
+
+
+def fixed_parts(trainer: BaseTrainer) -> State | None:
+    """Return what the checkpoint that is studied or continued holds of parts that are not trained; None: a new run."""
+    if trainer.checkpoint is not None:
+        return trainer.checkpoint.get("fixed", {})
+    path = trainer.run.latest() or trainer.config.train.checkpoint_path
+    return None if path is None else load_checkpoint(path, lazily=True).get("fixed", {})
 
 
 def resume(trainer: BaseTrainer) -> None:
@@ -215,6 +224,9 @@ def load_guide(trainer: BaseTrainer, path: str) -> nn.Module:
     """Return a copy of the averaged network with the averaged weights of another checkpoint of the same model."""
     state = load_checkpoint(path, "train.guide_path")
     check_networks(trainer, state, path)
+    for name, part in trainer.fixed_parts().items():
+        if state.get("fixed", {}).get(name, {}).get("origin") != part.get("origin"):
+            raise ConfigError(f"train.guide_path={path} has another {name} than this model: it cannot guide it")
     guide = averaged_copy(trainer.average)
     load_into(guide, state["ema"], trainer.averaged, path)
     return guide

@@ -6,19 +6,16 @@ from torch import Tensor
 
 from datasets.base import ImageDataset
 from metrics.base import PredictionMetric, PredictionOutcome
-from metrics.registry import metrics_registry
 from training.config import CommonConfig
-from training.evaluation import pieces
+from training.evaluation import build_metrics, pieces
 from training.validation import Validation
-from utils.config import without_nulls
 
 Answer = Callable[[Tensor, range], Tensor]  # uint8 images [N, C, H, W] and their numbers to logits [N, K]
 
 
 def build_prediction_metrics(config: CommonConfig) -> dict[str, PredictionMetric]:
     """Build the metrics of ``train.val_metrics``."""
-    arguments = {name: without_nulls(config.metrics_args.get(name, {})) for name in config.train.val_metrics}
-    return {name: metrics_registry[name](**arguments[name]) for name in arguments}
+    return build_metrics(config, PredictionMetric)
 
 
 def predictions(answer: Answer, dataset: ImageDataset, batch_size: int) -> Iterator[PredictionOutcome]:

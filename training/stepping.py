@@ -1,6 +1,7 @@
 """One step's images and random numbers, as slices of the global batch."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -80,11 +81,20 @@ class BatchFeed:
     """The training data of one process, batch by batch: fetched, cut into micro-batches, augmented on the device.
 
     A step takes ``per_step`` batches; batches are numbered through the run, and their random numbers go by the number.
+    ``waiting`` is entered while data are waited for.
     """
 
     def __init__(
-        self, data: Data, config: CommonConfig, share: Share, device: torch.device, first_step: int, per_step: int = 1
+        self,
+        data: Data,
+        config: CommonConfig,
+        share: Share,
+        device: torch.device,
+        first_step: int,
+        per_step: int = 1,
+        waiting: Callable[[], AbstractContextManager] = nullcontext,
     ):
+        self.waiting = waiting
         self.seed, self.share, self.device = config.exp.seed, share, device
         self.conditional = data.facts.conditional
         self.augmentations = build_augmentations(config)
@@ -94,7 +104,8 @@ class BatchFeed:
 
     def micro_batches(self, number: int) -> list[MicroBatch]:
         """Fetch batch ``number`` of the run: called once for each, in order."""
-        batch = next(self.batches)
+        with self.waiting():
+            batch = next(self.batches)
         return [self.micro_batch(batch, number, rows) for rows in self.slices]
 
     def micro_batch(self, batch: Batch, number: int, rows: slice) -> MicroBatch:

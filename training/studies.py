@@ -48,7 +48,8 @@ class SampleStudy:
         reference, judge, trouble = prepare_judgement(trainer)
         plan, folder = make_plan(trainer, reference), new_folder(trainer)
         images = trainer.synthesize_images(plan.labels, plan.count, trainer.config.exp.seed)
-        write_everything(folder, images, plan.labels, trainer.facts.class_names)
+        with trainer.stages("writing images"):
+            write_everything(folder, images, plan.labels, trainer.facts.class_names)
         trainer.say(f"{plan.count} images and grid.png are in {folder}")
         record = {"results": {}, "origin": origin(trainer, plan)}
         write_record(folder, record)
@@ -62,8 +63,10 @@ class SampleStudy:
     def judge(self, trainer: GenerativeTrainer, judgement: Judgement, record: Record, folder: Path) -> None:
         """Add results to the record, and then what the analyses find: the results stand when one of these fails."""
         found = judgement.results(trainer)
-        record |= found | {"origin": record["origin"] | found["origin"]}
+        stages = trainer.stages.seconds | judgement.judge.stages.seconds
+        record |= found | {"origin": record["origin"] | found["origin"], "seconds": stages}
         write_record(folder, record)
+        trainer.say(f"{trainer.stages}, {judgement.judge.stages}")
         findings = judgement.findings(trainer, folder / "photos")
         record["analyses"] = {name: finding.record for name, finding in findings.items()}
         write_record(folder, record)
@@ -183,13 +186,19 @@ def weights_origin(trainer: BaseTrainer) -> dict[str, Any]:
         "weights": describe_average(trainer),
         "parameters": sum(weight.numel() for weight in trainer.average.parameters()),
         "initial_weights": checkpoint.get("initial_weights"),  # random, or another file of this project
-        "foreign_weights": False,  # no weights but this project's own can be loaded
+        "foreign_weights": foreign_weights(checkpoint),
     }
 
 
 def per_class(labels: Tensor, class_names: tuple[str, ...]) -> dict[str, int]:
     """Count the images of each class by its name."""
     return dict(zip(class_names, labels.bincount(minlength=len(class_names)).tolist()))
+
+
+def foreign_weights(checkpoint: dict[str, Any]) -> dict[str, Any] | bool:
+    """Say which weights of others take part, and whether the task allows them; False: none but this project's own."""
+    origins = {name: part.get("origin", {}) for name, part in checkpoint.get("fixed", {}).items()}
+    return {name: origin for name, origin in origins.items() if origin.get("foreign_weights")} or False
 
 
 def origin(trainer: GenerativeTrainer, plan: Plan) -> dict[str, Any]:

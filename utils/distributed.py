@@ -111,10 +111,14 @@ def choose_gpu(device: torch.device) -> torch.device:
     return torch.device("cuda", index)
 
 
+def started_by_torchrun() -> bool:
+    return distributed.is_torchelastic_launched()
+
+
 @contextmanager
 def processes(device: torch.device) -> Iterator[None]:
     """Join the other processes when ``torchrun`` started this one, and leave them at the end."""
-    if not distributed.is_torchelastic_launched():
+    if not started_by_torchrun():
         yield
         return
     if device.type == "cuda":

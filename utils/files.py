@@ -1,5 +1,6 @@
 """Files that are written whole or not at all."""
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -59,3 +60,12 @@ def delete_unfinished(folder: Path) -> None:
     """Delete what a killed process left half-written in a folder that nobody else is writing to."""
     for path in folder.glob(f"{TEMPORARY}*"):
         path.unlink(missing_ok=True)
+
+
+def sha256_of(path: str | Path) -> str:
+    """Hash a file, or the contents of a folder's files, in the order of their names."""
+    digest = hashlib.sha256()
+    for part in sorted(Path(path).iterdir()) if Path(path).is_dir() else [Path(path)]:
+        if part.is_file():
+            digest.update(part.read_bytes())
+    return digest.hexdigest()

@@ -3,23 +3,18 @@
 Others than its trainer open it: a metric that asks what generated pictures show, a guidance.
 """
 
-import hashlib
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from models.classifiers.noisy import NoisyClassifier
+from models.exported import read_network, write_network
 from models.registry import classifiers_registry
-from utils.errors import ConfigError, DataError
-from utils.files import whole_file
+from utils.errors import ConfigError
+from utils.files import sha256_of
 from utils.images import to_float
-
-FORMAT = "mise classifier 1"
 
 
 @dataclass(frozen=True)
@@ -52,9 +47,7 @@ class Classifier(nn.Module):
 
 def export_classifier(path: Path, network: nn.Module, described: Description) -> None:
     """Write the file, whole or not at all."""
-    weights = {name: tensor.contiguous().cpu() for name, tensor in network.state_dict().items()}
-    with whole_file(path, "wb") as file:
-        file.write(save(weights, {"format": FORMAT, "description": json.dumps(asdict(described))}))
+    write_network(path, network, classifiers_registry.kind, asdict(described))
 
 
 def load_classifier(path: str | Path) -> Classifier:
@@ -66,9 +59,7 @@ def load_classifier(path: str | Path) -> Classifier:
     network, described = read_classifier(path)
     if described.arguments.get("noise_conditional"):
         raise ConfigError(f"{path} is a classifier of noisy pictures, for guidance: train one without train.levels")
-    with open(path, "rb") as file:
-        weights_hash = hashlib.file_digest(file, "sha256").hexdigest()
-    return Classifier(network, described, weights_hash).eval()
+    return Classifier(network, described, sha256_of(path)).eval()
 
 
 def load_noisy_classifier(path: str | Path) -> NoisyClassifier:
@@ -81,19 +72,5 @@ def load_noisy_classifier(path: str | Path) -> NoisyClassifier:
 
 def read_classifier(path: str | Path) -> tuple[nn.Module, Description]:
     """Build the network that a file describes, with its weights; nothing in it is trained any more."""
-    if not Path(path).is_file():
-        raise ConfigError(f"there is no classifier {path}: the study `classify` of inference.py writes one")
-    try:
-        with safe_open(path, "pt") as file:
-            metadata, weights = file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise DataError(f"{path} is damaged or no safetensors file ({error})") from error
-    if metadata.get("format") != FORMAT:
-        raise DataError(f"{path} is no classifier that this version can read: its format is {metadata.get('format')}")
-    described = Description(**json.loads(metadata["description"]))
-    try:
-        network = classifiers_registry[described.model](**described.arguments)
-        network.load_state_dict(weights)
-    except (RuntimeError, TypeError, ConfigError) as error:
-        raise DataError(f"{path} does not fit this version of {described.model}: export it again") from error
-    return network.requires_grad_(False), described
+    network, described = read_network(path, classifiers_registry, study="classify")
+    return network, Description(**described)

@@ -1,8 +1,10 @@
-"""The U-Net of diffusion models, with settings for the two papers that made it.
+"""The U-Net of diffusion models, with settings for the three papers that made it.
 
 Jonathan Ho, Ajay Jain, Pieter Abbeel 2020, "Denoising Diffusion Probabilistic Models", appendix B: the defaults.
 Prafulla Dhariwal, Alex Nichol 2021, "Diffusion Models Beat GANs on Image Synthesis", sections 3 and 3.1 (ADM):
 attention at several resolutions with heads of 64 channels, ``scale_shift_norm``, ``resblock_updown``.
+Robin Rombach et al. 2022, "High-Resolution Image Synthesis with Latent Diffusion Models", section 3.3: the class is
+told as tokens to look at instead of by the noise embedding, ``class_tokens``.
 
 What differs here: a row for the null class in the label table; group norms of fewer than 32 groups below 128 channels;
 symmetric padding before a convolution of stride 2 (as ADM; DDPM's TensorFlow code pads one side); and ``patch``: the
@@ -28,11 +30,12 @@ from models.layers.blocks import (
 )
 from models.layers.bypass import PatchBypass
 from models.layers.checks import check_image_size
-from models.layers.embedding import NoiseAndLabelEmbedding
+from models.layers.embedding import LabelTokens, NoiseAndLabelEmbedding
+from models.layers.transformer import SpatialTransformer
 from models.registry import diffusion_models_registry
 from utils.batch import Condition
 from utils.errors import ConfigError
-from utils.schema import Fraction, PositiveInt
+from utils.schema import Fraction, NonNegativeInt, PositiveInt
 
 
 class EncoderLevel(nn.Module):
@@ -43,11 +46,11 @@ class EncoderLevel(nn.Module):
         self.stages = nn.ModuleList(stages)
         self.down = down
 
-    def forward(self, x: Tensor, emb: Tensor) -> list[Tensor]:
+    def forward(self, x: Tensor, emb: Tensor, context: Tensor | None) -> list[Tensor]:
         """Return what each stage, and the way down, makes of x [N, C, H, W]: skip connections, the last goes on."""
         features = []
         for stage in self.stages:
-            x = stage(x, emb)
+            x = stage(x, emb, context)
             features.append(x)
         return features if self.down is None else [*features, self.down(x, emb)]
 
@@ -60,10 +63,10 @@ class DecoderLevel(nn.Module):
         self.stages = nn.ModuleList(stages)
         self.up = up
 
-    def forward(self, x: Tensor, skips: list[Tensor], emb: Tensor) -> Tensor:
+    def forward(self, x: Tensor, skips: list[Tensor], emb: Tensor, context: Tensor | None) -> Tensor:
         """Turn x [N, C, H, W] and as many ``skips`` as there are stages, the first taken last, into [N, C', H', W']."""
         for stage, skip in zip(self.stages, reversed(skips), strict=True):
-            x = stage(cat_channels(x, skip), emb)
+            x = stage(cat_channels(x, skip), emb, context)
         return x if self.up is None else self.up(x, emb)
 
 
@@ -73,7 +76,9 @@ class UNet(nn.Module):
 
     ``channel_mult`` has an entry for each resolution, from the image's (divided by ``patch``) down, by halves.
     ``attention_resolutions`` are sizes of the feature map, after ``patch``. ``head_channels`` None is one head.
-    ``out_channels`` None is as many as the image has; twice as many for a learned variance.
+    ``out_channels`` None is as many as the image has; twice as many for a learned variance. ``class_tokens``: attention
+    layers are transformer blocks, and look at so many tokens of length ``token_dim`` that stand for the class; 0: they
+    are self-attention, and the class is a row added to the noise embedding.
     """
 
     smallest: ClassVar[dict[str, Any]] = {
@@ -85,6 +90,9 @@ class UNet(nn.Module):
         "scale_shift_norm": True,
         "resblock_updown": True,
         "patch": 2,
+    }
+    variants: ClassVar[dict[str, dict[str, Any]]] = {  # other layers than the smallest has: tests build these too
+        "tokens": {**smallest, "patch": 1, "class_tokens": 2, "token_dim": 8},
     }
 
     def __init__(
@@ -102,6 +110,8 @@ class UNet(nn.Module):
         dropout: Fraction = 0.1,
         patch: Literal[1, 2, 4] = 1,
         out_channels: PositiveInt | None = None,
+        class_tokens: NonNegativeInt = 0,
+        token_dim: PositiveInt = 512,
     ):
         super().__init__()
         resolutions = _resolutions(image_size, len(channel_mult), patch, attention_resolutions)
@@ -111,11 +121,14 @@ class UNet(nn.Module):
         emb_dim = 4 * base_channels
         self.resblock_updown = resblock_updown
         self.new_block = partial(ResidualBlock, emb_dim=emb_dim, dropout=dropout, scale_shift=scale_shift_norm)
-        self.new_attention = partial(SelfAttention, head_channels=head_channels)
+        tells = class_tokens > 0 and num_classes > 0
+        transformer = partial(SpatialTransformer, context_dim=token_dim if tells else None)
+        self.new_attention = partial(transformer if class_tokens else SelfAttention, head_channels=head_channels)
         attends = [resolution in attention_resolutions for resolution in resolutions]
         widths = [mult * base_channels for mult in channel_mult]
 
-        self.embedding = NoiseAndLabelEmbedding(base_channels, emb_dim, num_classes)
+        self.embedding = NoiseAndLabelEmbedding(base_channels, emb_dim, 0 if tells else num_classes)
+        self.label_tokens = LabelTokens(num_classes, class_tokens, token_dim) if tells else None
         self.fold = nn.PixelUnshuffle(patch)
         self.conv_in = conv3x3(patch**2 * image_channels, base_channels)
         skip_widths = self._build_encoder(widths, attends, blocks_per_level)
@@ -160,16 +173,17 @@ class UNet(nn.Module):
     def forward(self, x: Tensor, c_noise: Tensor, cond: Condition) -> Tensor:
         """Turn x [N, C, H, W], c_noise [N] and ``cond`` into [N, out_channels, H, W]."""
         emb = self.embedding(c_noise, cond)  # [N, 4 * base_channels]
+        context = None if self.label_tokens is None else self.label_tokens(cond, len(x))  # [N, T, token_dim]
         folded = self.fold(x)  # [N, patch^2 * C, H / patch, W / patch]
         skips = [self.conv_in(folded)]  # [N, base_channels, ...]
         for level in self.encoder:
-            skips += level(skips[-1], emb)
+            skips += level(skips[-1], emb, context)
         x = skips[-1]  # [N, base_channels * channel_mult[-1], ...], the lowest resolution
         for stage in self.middle:
-            x = stage(x, emb)
+            x = stage(x, emb, context)
         for level in self.decoder:
             taken = len(skips) - len(level.stages)
-            x = level(x, skips[taken:], emb)
+            x = level(x, skips[taken:], emb, context)
             skips = skips[:taken]
         features = F.silu(self.norm_out(x))
         x = self.conv_out(features)

@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from utils.errors import ConfigError
 
@@ -26,9 +27,9 @@ class GroupNorm(nn.GroupNorm):
     are float32 and the result has the dtype of ``x``.
     """
 
-    def __init__(self, channels: int):
+    def __init__(self, channels: int, eps: float = 1e-5):
         most = max(1, min(32, channels // 4))
-        super().__init__(max(g for g in range(1, most + 1) if channels % g == 0), channels)
+        super().__init__(max(g for g in range(1, most + 1) if channels % g == 0), channels, eps)
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise x [N, C, ...]."""
@@ -113,22 +114,27 @@ class ResidualBlock(nn.Module):
         return self.skip(resample(x, self.resampling)) + h
 
 
+def heads_of(channels: int, head_channels: int | None) -> int:
+    """Return the number of attention heads; None is one. Raises :class:`ConfigError` where they do not come out."""
+    if channels % (head_channels or channels):
+        raise ConfigError(
+            f"head_channels {head_channels} does not divide {channels}, the channels at an attention layer"
+        )
+    return channels // (head_channels or channels)
+
+
 class SelfAttention(nn.Module):
     """Every position looks at every other; around it the identity. One head, or heads of ``head_channels`` channels."""
 
-    def __init__(self, channels: int, head_channels: int | None = None):
+    def __init__(self, channels: int, head_channels: int | None = None, eps: float = 1e-5):
         super().__init__()
-        if channels % (head_channels or channels):
-            raise ConfigError(
-                f"head_channels {head_channels} does not divide {channels}, the channels at an attention layer"
-            )
-        self.heads = channels // (head_channels or channels)
-        self.norm = GroupNorm(channels)
+        self.heads = heads_of(channels, head_channels)
+        self.norm = GroupNorm(channels, eps)
         self.qkv = nn.Linear(channels, 3 * channels)
         self.out = zero_init(nn.Linear(channels, channels))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Turn x [N, C, H, W] into the same shape."""
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """Turn x [N, C, H, W] into the same shape; ``context`` is not looked at."""
         n, c, height, width = x.shape
         tokens = self.norm(x).flatten(2).transpose(1, 2)  # [N, HW, C]
         qkv = self.qkv(tokens).view(n, height * width, 3, self.heads, c // self.heads)
@@ -139,17 +145,27 @@ class SelfAttention(nn.Module):
 
 
 class Stage(nn.Module):
-    """A residual block, and self-attention after it where ``attention`` is on."""
+    """A residual block, and attention after it where there is any.
 
-    def __init__(self, block: ResidualBlock, attention: SelfAttention | None):
+    ``recompute``: keep only what comes in for the backward pass, and compute the rest again there
+    (Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost").
+    """
+
+    def __init__(self, block: ResidualBlock, attention: nn.Module | None):
         super().__init__()
         self.block = block
         self.attention = attention
+        self.recompute = False
 
-    def forward(self, x: Tensor, emb: Tensor) -> Tensor:
-        """Turn x [N, C, H, W] and emb [N, emb_dim] into [N, C', H, W]."""
+    def forward(self, x: Tensor, emb: Tensor, context: Tensor | None = None) -> Tensor:
+        """Turn x [N, C, H, W], emb [N, emb_dim] and context [N, T, D] into [N, C', H, W]."""
+        if self.recompute and torch.is_grad_enabled():
+            return checkpoint(self.run, x, emb, context, use_reentrant=False)
+        return self.run(x, emb, context)
+
+    def run(self, x: Tensor, emb: Tensor, context: Tensor | None) -> Tensor:
         x = self.block(x, emb)
-        return x if self.attention is None else self.attention(x)
+        return x if self.attention is None else self.attention(x, context)
 
 
 def cat_channels(x: Tensor, skip: Tensor) -> Tensor:

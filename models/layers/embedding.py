@@ -59,6 +59,21 @@ class NoiseAndLabelEmbedding(nn.Module):
         return emb
 
 
+class LabelTokens(LabelEmbedding):
+    """The label as ``tokens`` vectors of length ``dim``: what cross-attention looks at (Rombach et al. 2022, 3.3).
+
+    One learned row a class, cut into its tokens. Tokens that ``cond`` brings, such as a text's, are taken as they are.
+    """
+
+    def __init__(self, num_classes: int, tokens: int, dim: int):
+        super().__init__(num_classes, tokens * dim)
+        self.shape = (tokens, dim)
+
+    def forward(self, cond: Condition, batch_size: int) -> Tensor:
+        """Return [N, T, D]."""
+        return super().forward(cond, batch_size).unflatten(1, self.shape) if cond.tokens is None else cond.tokens
+
+
 class LatentAndLabel(nn.Module):
     """What a conditional generator starts from: z, and beside it the label's row, as wide as z and drawn alike."""
 

@@ -8,7 +8,6 @@ from safetensors.torch import save_file
 
 import models  # noqa: F401 - fills the registries
 from models.classifiers.export import (
-    FORMAT,
     Description,
     export_classifier,
     load_classifier,
@@ -135,7 +134,9 @@ def test_what_is_no_export_is_one_line(tmp_path, exported):
     (tmp_path / "bad.safetensors").write_bytes(b"no weights")
     with pytest.raises(DataError, match="damaged or no safetensors file"):
         read_classifier(tmp_path / "bad.safetensors")
-    save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors", {"format": FORMAT + "0", "x": json.dumps({})})
+    save_file(
+        {"a": torch.zeros(1)}, tmp_path / "other.safetensors", {"format": "mise classifier 10", "x": json.dumps({})}
+    )
     with pytest.raises(DataError, match="no classifier that this version can read"):
         read_classifier(tmp_path / "other.safetensors")
     export_classifier(tmp_path / "old.safetensors", exported[1], Description("resnet", {**DATA, "depth": 9}, [], {}))

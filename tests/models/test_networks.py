@@ -1,6 +1,7 @@
 """What every registered network keeps. A new one is tested by being registered.
 
 Its smallest setting, which the tests build, is the class attribute ``smallest``: keyword arguments beside the data's.
+Settings with other layers stand by name in ``variants``: ``unet:tokens`` is the U-Net with the one called ``tokens``.
 """
 
 import copy
@@ -14,7 +15,14 @@ import torch
 from torch import Tensor, nn
 
 import models  # noqa: F401 (fills the registries)
-from models.registry import classifiers_registry, diffusion_models_registry, discs_registry, gens_registry
+from models.autoencoders.base import Reconstruction
+from models.registry import (
+    autoencoders_registry,
+    classifiers_registry,
+    diffusion_models_registry,
+    discs_registry,
+    gens_registry,
+)
 from utils.batch import Condition
 from utils.images import to_uint8
 from utils.schema import check_arguments
@@ -31,6 +39,12 @@ class Family:
     inputs: Callable[[nn.Module, int, int], list[Tensor]]  # (network, N, C) to its inputs before the condition
     output_shape: Callable[[int, int], tuple[int, ...]]  # (N, C) to the shape of its answer
     asked_for_labels: bool = True  # whether it takes a condition
+    data: tuple[str, ...] = DATA  # what the framework fills in
+
+    def names(self) -> list[str]:
+        """Name every member, and every variant of one."""
+        variants = {name: getattr(self.registry[name], "variants", {}) for name in self.registry}
+        return [*self.registry, *(f"{name}:{variant}" for name in variants for variant in variants[name])]
 
 
 def image_inputs(network: nn.Module, n: int, channels: int) -> list[Tensor]:
@@ -53,17 +67,24 @@ FAMILIES = {
         lambda n, c: (n, CLASSES),
         asked_for_labels=False,
     ),
+    "autoencoder": Family(
+        autoencoders_registry,
+        lambda net, n, c: [*image_inputs(net, n, c), torch.randn(n, *net.network.latent_shape)],
+        image_shape,
+        asked_for_labels=False,
+        data=DATA[:2],
+    ),
 }
 every_network = pytest.mark.parametrize(
     ("family", "name"),
-    [pytest.param(family, name, id=f"{key}-{name}") for key, family in FAMILIES.items() for name in family.registry],
+    [pytest.param(family, name, id=f"{key}-{name}") for key, family in FAMILIES.items() for name in family.names()],
 )
 every_labelled_network = pytest.mark.parametrize(
     ("family", "name"),
     [
         pytest.param(family, name, id=f"{key}-{name}")
         for key, family in FAMILIES.items()
-        for name in family.registry
+        for name in family.names()
         if family.asked_for_labels
     ],
 )
@@ -77,20 +98,27 @@ def seeded():
 
 
 class Unasked(nn.Module):
-    """A network that takes no condition, called like one that does."""
+    """A network that takes no condition, called like one that does; of a reconstruction, the images."""
 
     def __init__(self, network: nn.Module):
         super().__init__()
         self.network = network
 
     def forward(self, *inputs):
-        return self.network(*inputs[:-1])
+        answer = self.network(*inputs[:-1])
+        return answer.images if isinstance(answer, Reconstruction) else answer
+
+
+def settings(cls: type, variant: str = "") -> dict:
+    return cls.variants[variant] if variant else getattr(cls, "smallest", {})
 
 
 def build(registry, name: str, num_classes: int = CLASSES, channels: int = CHANNELS) -> nn.Module:
-    cls = registry[name]
-    network = cls(image_size=SIZE, image_channels=channels, num_classes=num_classes, **getattr(cls, "smallest", {}))
-    return Unasked(network) if registry is classifiers_registry else network
+    name, _, variant = name.partition(":")
+    cls, data = registry[name], {"image_size": SIZE, "image_channels": channels, "num_classes": num_classes}
+    takes = inspect.signature(cls).parameters
+    network = cls(**{key: value for key, value in data.items() if key in takes}, **settings(cls, variant))
+    return Unasked(network) if registry in (autoencoders_registry, classifiers_registry) else network
 
 
 def awake(network: nn.Module) -> nn.Module:
@@ -121,14 +149,16 @@ def train(call: Callable[[], Tensor], parameters, target: Tensor, steps: int, lr
 @every_network
 def test_its_arguments_are_plain_settings_of_a_config(family, name):
     """Named and annotated, so that a config can set each; the data's three are offered to it by name."""
+    name, _, variant = name.partition(":")
     cls = family.registry[name]
     parameters = inspect.signature(cls).parameters
-    assert set(DATA) <= set(parameters)
+    assert set(family.data) <= set(parameters)
     assert all(p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD for p in parameters.values())
     assert all(p.annotation is not inspect.Parameter.empty for p in parameters.values())
     defaults = {key: p.default for key, p in parameters.items() if p.default is not inspect.Parameter.empty}
-    assert check_arguments(cls, defaults, "model_args", DATA) == {k: v for k, v in defaults.items() if v is not None}
-    assert check_arguments(cls, cls.smallest, "model_args", DATA) == cls.smallest
+    checked = check_arguments(cls, defaults, "model_args", family.data)
+    assert checked == {k: v for k, v in defaults.items() if v is not None}
+    assert check_arguments(cls, settings(cls, variant), "model_args", family.data) == settings(cls, variant)
 
 
 @every_network

@@ -37,7 +37,12 @@ def test_images_a_second_leave_out_what_is_not_training(hands):
         hands.now += 6
     measured.count(10)
     hands.now += 1
-    assert measured.lap() == {"images_per_second": 40 / 5, "seconds": 11, "share_validation": pytest.approx(6 / 11)}
+    assert measured.lap() == {
+        "images_per_second": 40 / 5,
+        "seconds": 11,
+        "share_waiting_for_data": 0,
+        "share_validation": pytest.approx(6 / 11),
+    }
 
 
 def test_a_lap_starts_where_the_last_one_ended(hands):
@@ -63,6 +68,31 @@ def test_time_aside_counts_when_it_ends_in_an_error(hands):
     hands.now += 5
     assert measured.share("validation") == pytest.approx(0.5)
     assert measured.share("nothing") == 0
+
+
+def test_waiting_is_a_share_of_the_training_since_the_last_lap(hands):
+    measured = Clock(CPU)
+    for seconds in (3, 1):
+        with measured.waiting():
+            hands.now += seconds
+        hands.now += 3
+        with measured.aside("validation"):
+            hands.now += 100
+        assert measured.lap()["share_waiting_for_data"] == pytest.approx(seconds / (seconds + 3))
+
+
+def test_after_ten_steps_the_time_to_the_end_is_told_once_by_the_last_eight(hands):
+    """The first two, which compile, and a validation do not count: eight steps of 3 s, so 100 more take 5 minutes."""
+    measured, told = Clock(CPU), []
+    for step in range(20):
+        hands.now += 60 if step < 2 else 3
+        if step == 4:
+            with measured.aside("validation"):
+                hands.now += 1000
+        measured.count(1)
+        told.append(measured.forecast(steps_left=100))
+    assert told[9] == "about 0:05:00 for the 100 steps to the end, without validation"
+    assert [step for step, said in enumerate(told) if said] == [9]
 
 
 def test_checkpoints_come_due_every_so_many_minutes(hands):

@@ -78,6 +78,7 @@ SGD = {
         "disc_optimizer_args": {"lr": 0.002},
     },
     "supervised": {"train.optimizer": "sgd"},
+    "autoencoder": {"train.optimizer": "sgd"},
 }
 # Without batch norm, as above.
 PLAIN_CLASSIFIER = {"model_args.norm": "group", "model_args.dropout": 0.0, "train.steps": 3}
@@ -91,6 +92,7 @@ PLAIN = [
     # Four images a process and micro-batch: a group for the standard deviation. All that it draws is a function of z.
     pytest.param("gan", {**STYLEGAN2, "train.steps": 3}, marks=pytest.mark.slow),
     ("supervised", PLAIN_CLASSIFIER),
+    ("autoencoder", SHORT),
 ]
 
 

@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from datasets.image_folder import ImageFolder
-from datasets.loaders import Share, TrainingOrder, resident_batches, training_batches
+from datasets.loaders import Share, TrainingOrder, copied_ahead, resident_batches, training_batches
 from datasets.packed import Packed
 from tests.helpers import write_image_folder
+from utils.batch import Batch
 
 CPU = torch.device("cpu")
 
@@ -104,3 +105,21 @@ def test_an_unlabelled_folder_has_no_labels(tmp_path):
     resident = next(resident_batches(flat, flat.images_at(range(6)), order(6, batch=3)))
     assert loaded.labels is resident.labels is None
     assert torch.equal(loaded.images, resident.images)
+
+
+def test_copying_ahead_hands_on_every_batch_in_order_and_asks_for_one_more_at_a_time():
+    """With the CPU's streams, which have the names of CUDA's and do nothing: the path of data that outgrow a GPU."""
+    asked = []
+
+    def batches():
+        for number in range(4):
+            asked.append(number)
+            yield Batch(torch.full((2, 3, 4, 4), number, dtype=torch.uint8), torch.tensor([number, number]))
+
+    copies = copied_ahead(batches(), CPU)
+    for number in range(4):
+        batch = next(copies)
+        assert batch.images.unique().tolist() == batch.labels.unique().tolist() == [number]
+        assert asked == list(range(min(number + 2, 4)))
+    assert list(copies) == []
+    assert list(copied_ahead([], CPU)) == []

@@ -89,3 +89,20 @@ def test_the_template_s_betas_work():
 def test_other_betas_are_an_error_with_the_rule(name, betas):
     with pytest.raises(ValueError, match=r"give two numbers in \[0, 1\)"):
         optimizers_registry[name]([number()], betas=betas)
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "burn_in_adam"])
+def test_the_fused_kernel_of_a_gpu_takes_the_plain_one_s_steps(name, monkeypatch):
+    """PyTorch has it for the CPU as well. Sums are made in another order."""
+    taken = []
+    for fused in (False, True):
+        monkeypatch.setattr("training.optimizers.on_gpu", lambda params, fused=fused: fused)
+        generator = torch.Generator().manual_seed(0)
+        weight = torch.nn.Parameter(torch.randn(40, 30, generator=generator))
+        optimizer = optimizers_registry[name]([weight], lr=0.01, weight_decay=0.1)
+        assert optimizer.param_groups[0]["fused"] is fused
+        for _ in range(10):
+            weight.grad = torch.randn(40, 30, generator=generator)
+            optimizer.step()
+        taken.append(weight.detach())
+    torch.testing.assert_close(*taken, rtol=1e-5, atol=1e-6)

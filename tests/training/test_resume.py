@@ -10,6 +10,7 @@ from tests.runs import FAMILIES, words, write_config
 from training.launch import load_trainer
 
 FRAGILE = {
+    "autoencoder": {"losses_coef": {"fragile_l1": 1.0, "kl": 1e-6}},
     "diffusion": {"losses_coef": {"fragile_mse": 1.0}},
     "gan": {"gen_losses": {"fragile_softplus": 1.0}},
     "supervised": {

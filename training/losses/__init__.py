@@ -1,3 +1,3 @@
 """Losses by name. Importing this fills the registries."""
 
-from training.losses import diffusion, gan, path_length, penalties, supervised  # noqa: F401
+from training.losses import autoencoder, diffusion, gan, path_length, penalties, supervised  # noqa: F401

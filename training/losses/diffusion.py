@@ -19,7 +19,7 @@ from utils.schema import PositiveFloat
 class DiffusionOutcome:
     """One noisy batch and what the denoiser made of it; the noisy images are clean + sigma * noise."""
 
-    clean: Tensor  # [N, C, H, W] in [-1, 1]
+    clean: Tensor  # [N, C, H, W] images in [-1, 1], or latents of unit variance
     noise: Tensor  # [N, C, H, W] standard normal
     sigma: Tensor  # [N] noise level
     weight: Tensor  # [N] the levels' weight

@@ -14,7 +14,7 @@ from training import persistence
 from training.alarms import Alarm, Alarms, EmaLags, FigureTurnsUp
 from training.best import Best
 from training.clock import Clock
-from training.compiling import compile_in_place
+from training.compiling import prepare_device
 from training.config import CommonConfig, check_counts
 from training.data import Facts, open_training_data
 from training.ema import relative_distance
@@ -23,6 +23,7 @@ from training.loggers import open_loggers
 from training.precision import choose_precision
 from training.roles import Role, Roles
 from training.run_folder import RunFolder
+from training.speed import Speedometer
 from training.stepping import BatchFeed, MicroBatch, build_augmentations
 from training.updater import Updater, freeze, placed, trainable
 from training.validation import Validation
@@ -45,7 +46,7 @@ class BaseTrainer(ABC):
     optimizer_roles: ClassVar[Mapping[str, str]]  # network: the role of its optimizer
     averaged: ClassVar[str]  # the network that is of use after training: validation and studies see its average
     batches_per_step: int = 1  # a property where the config says
-    metric_kind: ClassVar[type[Metric]]  # what train.val_metrics may name
+    metric_kinds: ClassVar[tuple[type[Metric], ...]]  # what train.val_metrics may name
     studies: ClassVar[ClassRegistry]  # what inference.study may name
     say = staticmethod(distributed.say)
     penalised: ClassVar[frozenset[str]] = frozenset()  # differentiated twice: not compiled, and no SyncBatchNorm
@@ -53,6 +54,7 @@ class BaseTrainer(ABC):
     def __init__(self, config: CommonConfig):
         self.config = config
         self.roles = Roles(config, self.role_table)
+        self.checkpoint: dict[str, Any] | None = None  # the one that is studied
         self.step = 0  # optimizer updates done
         self.saved_step = 0  # of the run's newest checkpoint; every process knows it, without a look at the disk
         self.images_seen = 0  # training images, over all processes; in a step, its own are counted
@@ -81,6 +83,10 @@ class BaseTrainer(ABC):
         """Return what else has a ``state_dict`` that the run needs to go on, by name."""
         return {}
 
+    def fixed_parts(self) -> dict[str, dict[str, Any]]:
+        """Return what else the model is made of and is not trained: every checkpoint holds it."""
+        return {}
+
     def build_alarms(self) -> list[Alarm]:
         """Return what watches over the logged values."""
         return [EmaLags(), FigureTurnsUp()]
@@ -92,12 +98,11 @@ class BaseTrainer(ABC):
     def modules_to_compile(self) -> dict[str, nn.Module]:
         return {name: network for name, network in self.networks.items() if name not in self.penalised}
 
-    # ---- Setting up.
     def check_config(self) -> None:
         """Check all that can be checked before any data is opened. Raises :class:`ConfigError`."""
         config = self.config
         self.roles.check()
-        check_metrics(config, self.metric_kind)
+        check_metrics(config, self.metric_kinds)
         build_augmentations(config)
         self.studies.find(config.inference.study, "inference.study")
         self.run = RunFolder(config)
@@ -118,8 +123,7 @@ class BaseTrainer(ABC):
         freeze(self.networks, self.config.train.freeze)
         self.ema = self.roles.build("ema", network=self.networks[self.averaged])
         self.average = self.ema.module
-        for line in compile_in_place(self.modules_to_compile(), self.config.train.compile, self.device):
-            self.say(line)
+        prepare_device(self)
         self.updaters = {name: self.build_updater(name) for name in self.networks}
         self.window = LossWindow()
         self.alarms = Alarms(self.build_alarms())
@@ -147,11 +151,12 @@ class BaseTrainer(ABC):
             self.run.truncate_logs(self.step)
             self.run.list_left_out(self.data.leaks)
         distributed.barrier()
-        self.feed = BatchFeed(self.data, self.config, self.share, self.device, self.step, self.batches_per_step)
+        self.speedometer = Speedometer.of(self)
         self.loggers = open_loggers(self.run, self.step)
         self.clock = Clock(self.device, self.config.train.stop_after_minutes, self.config.train.checkpoint_minutes)
+        self.feed = BatchFeed(self.data, self.config, self.share, self.device, self.step, self.batches_per_step)
+        self.feed.waiting = self.clock.waiting
 
-    # ---- The loop.
     def training_loop(self) -> None:
         """Train to ``train.steps``, or until the time is up."""
         train = self.config.train
@@ -162,6 +167,7 @@ class BaseTrainer(ABC):
                 self.window.add(self.train_step())
                 self.step += 1
                 self.clock.count(self.images_per_step)
+                self.loggers.note(self.step, self.clock.forecast(train.steps - self.step))
                 if self.due(train.log_step):
                     self.log_losses()
                 if self.due(train.val_step):
@@ -190,7 +196,7 @@ class BaseTrainer(ABC):
     def log_losses(self) -> None:
         values = self.window.read()
         check_finite(values, self.step)
-        self.loggers.scalars(self.step, values, self.clock.lap())
+        self.loggers.scalars(self.step, values, self.speedometer.read(self.clock.lap()))
         self.sound_alarms(values)
 
     def sound_alarms(self, values: dict[str, float]) -> None:
@@ -222,19 +228,16 @@ class BaseTrainer(ABC):
         if self.step == self.saved_step:
             return
         check_finite(self.window.means(), self.step)
-        path = persistence.save(self)
-        self.loggers.checkpoint(self.step, path)
+        self.loggers.checkpoint(self.step, persistence.save(self))
         self.clock.checkpoint_written()
 
     def tell_the_end(self) -> None:
         """Say how far the run is and where everything lies; after a signal, exit as its sender expects."""
-        done, steps = self.step, self.config.train.steps
-        end = "finished" if done >= steps else "the same command goes on from here"
-        self.say(f"step {done} of {steps}: {end}\nrun folder: {self.run.path}")
+        end = "finished" if self.step >= self.config.train.steps else "the same command goes on from here"
+        self.say(f"step {self.step} of {self.config.train.steps}: {end}\nrun folder: {self.run.path}")
         if self.clock.signal is not None:
             raise SystemExit(128 + self.clock.signal)
 
-    # ---- Studying a checkpoint.
     def setup_inference(self) -> None:
         """Open ``train.checkpoint_path`` and keep its averaged weights. Needs no data: the file knows the classes."""
         self.check_config()

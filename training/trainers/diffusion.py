@@ -11,11 +11,12 @@ import models  # noqa: F401 - fills the registries
 import sampling  # noqa: F401
 from models.classifiers.export import load_noisy_classifier
 from models.diffusion.denoisers import Prediction
-from models.registry import denoisers_registry, diffusion_models_registry
+from models.registry import codecs_registry, denoisers_registry, diffusion_models_registry
 from sampling.registry import guidance_registry, samplers_registry, sampling_levels_registry
 from training import persistence
 from training.config import Arguments, Coefficients
 from training.data import OFFERED
+from training.latents import open_codec, sizes_of
 from training.losses.builder import WeightedLosses, check_losses, check_no_stray_arguments
 from training.losses.diffusion import Demanding, DiffusionOutcome
 from training.losses.registry import losses_registry
@@ -47,6 +48,7 @@ GUIDES = {"guide": persistence.load_guide, "classifier": open_classifier}
 class DiffusionTrainSection(GenerativeTrainSection):
     model: str = "base_diffusion"
     denoiser: str = "ddpm"
+    codec: str = "identity"  # what stands between images and model: an autoencoder for latent diffusion
     levels: str = "table"  # noise levels in training
     optimizer: str = "adam"
     sampler: str = "ddim"
@@ -62,6 +64,7 @@ class DiffusionConfig(GenerativeConfig):
     train: DiffusionTrainSection
     model_args: Arguments = field(default_factory=dict)
     denoiser_args: Arguments = field(default_factory=dict)
+    codec_args: Arguments = field(default_factory=dict)
     levels_args: Arguments = field(default_factory=dict)
     optimizer_args: Arguments = field(default_factory=dict)
     sampler_args: Arguments = field(default_factory=dict)
@@ -95,6 +98,7 @@ class BaseDiffusionTrainer(GenerativeTrainer):
         # How many channels come out is the denoiser's business: one that learns a variance offers another number.
         "model": Role(diffusion_models_registry, (*OFFERED, "out_channels")),
         "denoiser": Role(denoisers_registry, ("backbone",)),
+        "codec": Role(codecs_registry, ("image_size", "image_channels", "kept")),
         "levels": Role(levels_registry, ("denoiser",)),
         "optimizer": OPTIMIZER,
         "sampler": Role(samplers_registry),
@@ -112,21 +116,24 @@ class BaseDiffusionTrainer(GenerativeTrainer):
         asks = train.guidance and GUIDES.keys() & settable_parameters(self.roles.cls("guidance"))
         if train.guide_path and not asks:
             raise ConfigError(f"train.guide_path is set, but train.guidance={train.guidance} asks no other: remove it")
+        if asks and "classifier" in asks and train.codec != "identity":
+            raise ConfigError(f"train.guidance={train.guidance} knows images, not the latents of train.codec: use cfg")
 
     def build_networks(self) -> dict[str, nn.Module]:
         outputs = self.roles.cls("denoiser").outputs
         if outputs > 1 and "out_channels" not in settable_parameters(self.roles.cls("model")):
             asks = f"train.denoiser={self.roles.name('denoiser')} also asks for a variance"
             raise ConfigError(f"{asks}, which {self.roles.name('model')} has no channels for: use train.model=unet")
-        channels = {"out_channels": outputs * self.facts.image_channels}
-        backbone = self.roles.build("model", **self.facts.offered(), **channels)
+        self.codec = open_codec(self)
+        facts = self.facts.offered() | self.codec.offered()
+        with sizes_of(self.codec):
+            backbone = self.roles.build("model", **facts, out_channels=outputs * facts["image_channels"])
         return {"denoiser": self.roles.build("denoiser", backbone=backbone, **self.table_length(backbone))}
 
     def table_length(self, backbone: nn.Module) -> dict[str, int]:
         """Return the length of the denoiser's table that the template's ``base_diffusion`` brings, if none is set."""
-        asked = [
-            args["num_steps"] for args in (self.config.model_args, self.config.denoiser_args) if "num_steps" in args
-        ]
+        both = (self.config.model_args, self.config.denoiser_args)
+        asked = [args["num_steps"] for args in both if "num_steps" in args]
         if len(set(asked)) > 1:
             raise ConfigError(
                 f"model_args.num_steps={asked[0]} and denoiser_args.num_steps={asked[1]} differ: keep one"
@@ -134,6 +141,9 @@ class BaseDiffusionTrainer(GenerativeTrainer):
         if "num_steps" in self.config.denoiser_args or not hasattr(backbone, "num_steps"):
             return {}
         return {"num_steps": backbone.num_steps}
+
+    def fixed_parts(self) -> dict[str, dict[str, Any]]:
+        return {"codec": {"name": self.roles.name("codec"), **self.codec.kept()}}
 
     def prepare_training(self) -> None:
         self.losses = WeightedLosses(losses_registry, self.config.losses_coef, self.config.losses_args)
@@ -171,14 +181,15 @@ class BaseDiffusionTrainer(GenerativeTrainer):
 
     def denoise(self, micro: MicroBatch, predict: nn.Module) -> DiffusionOutcome:
         """Draw noise and its level for every image, and ask the network."""
-        noise = micro.rng.randn("noise", micro.images.shape[1:])
+        clean = self.codec.encode(micro.images)
+        noise = micro.rng.randn("noise", clean.shape[1:])
         levels = self.levels(micro.rng.rand)
         cond = self.hide_labels(micro)
         micro.rng.seed_layers("denoiser")
-        prediction = predict(micro.images + levels.sigma[:, None, None, None] * noise, levels.sigma, cond)
-        target = self.networks["denoiser"].target(micro.images, noise, levels.sigma)
+        prediction = predict(clean + levels.sigma[:, None, None, None] * noise, levels.sigma, cond)
+        target = self.networks["denoiser"].target(clean, noise, levels.sigma)
         return DiffusionOutcome(
-            clean=micro.images,
+            clean=clean,
             noise=noise,
             sigma=levels.sigma,
             weight=levels.weight,
@@ -217,23 +228,22 @@ class BaseDiffusionTrainer(GenerativeTrainer):
 
     def generate(self, labels: Tensor | None, indices: range, seed: int, quick: bool) -> Tensor:
         rng = ImageRng(seed, indices)
-        size = self.facts.image_size
-        noise = rng.randn((self.facts.image_channels, size, size), self.device)
+        noise = rng.randn(self.codec.latent_shape, self.device)
         levels = self.quick_levels if quick else self.sampling_levels
-        return self.sampler(self.guided, noise, Condition(labels), levels, rng)
+        return self.codec.decode(self.sampler(self.guided, noise, Condition(labels), levels, rng))
 
     def describe_sampling(self) -> dict[str, Any]:
         steps = len(self.sampling_levels) - 1
         per_call = self.guided.evaluations(self.sampling_levels) if self.config.train.guidance else 1
-        roles = ("sampler", "sampling_levels", "guidance")
+        roles = ("sampler", "sampling_levels", "guidance", "codec")
         described = {role: {"name": self.roles.name(role), **self.roles.arguments(role)} for role in roles}
+        described["codec"] |= self.codec.described_origin()
         if self.config.train.guide_path:
             described["guide"] = persistence.describe_file(self.config.train.guide_path)
         return {**described, "steps": steps, "evaluations_per_image": self.sampler.evaluations(steps) * per_call}
 
     def example_passes(self, batch_size: int) -> dict[str, Callable[[], Any]]:
-        size, channels = self.facts.image_size, self.facts.image_channels
-        x = torch.zeros(batch_size, channels, size, size, device=self.device)
+        x = torch.zeros(batch_size, *self.codec.latent_shape, device=self.device)
         sigma = torch.ones(batch_size, device=self.device)
         labels = torch.zeros(batch_size, dtype=torch.long, device=self.device) if self.facts.conditional else None
         denoiser = self.networks["denoiser"]

@@ -10,15 +10,17 @@ from tqdm import tqdm
 
 from metrics.base import SetMetric
 from training.alarms import Alarm, DiversityFalls
+from training.compiling import compile_in_place
 from training.config import CommonConfig, InferenceSection, TrainSection
 from training.data import open_held_out
-from training.evaluation import build_judge, check_analyses, pieces
+from training.evaluation import build_judge, check_analyses, halving
 from training.registry import studies_registry
 from training.trainers.base import BaseTrainer
 from training.validation import QuickValidation
 from utils import distributed
 from utils.images import to_uint8
 from utils.schema import PositiveInt, section
+from utils.stages import Stages
 
 
 @section
@@ -44,8 +46,12 @@ class GenerativeConfig(CommonConfig):
 class GenerativeTrainer(BaseTrainer):
     """Trains networks of which one, with averaged weights, makes images."""
 
-    metric_kind = SetMetric
+    metric_kinds = (SetMetric,)
     studies = studies_registry
+
+    def __init__(self, config: GenerativeConfig):
+        super().__init__(config)
+        self.stages = Stages()  # seconds of sampling, and of what a study does with the images
 
     # ---- What a family says.
 
@@ -78,6 +84,9 @@ class GenerativeTrainer(BaseTrainer):
     def setup_inference(self) -> None:
         super().setup_inference()
         self.prepare_sampling()
+        if self.config.train.compile == "on":  # auto: one evaluation takes less than compiling for it
+            for line in compile_in_place(self.modules_to_compile(), "on", self.device):
+                self.say(line)
 
     def quick_images(self, labels: Tensor | None, count: int) -> Tensor:
         return self.synthesize_images(labels, count, self.config.exp.seed, quick=True)
@@ -87,10 +96,15 @@ class GenerativeTrainer(BaseTrainer):
 
         An image depends on its number, its label and the seed, not on the batch it is made in.
         """
-        made = []
-        batches = list(pieces(count, self.config.data.val_batch_size))
-        for indices in tqdm(batches, desc="sampling", unit="batch", leave=False, disable=True if quick else None):
+
+        def make(indices: range) -> Tensor:
             some = None if labels is None else labels[indices.start : indices.stop].to(self.device)
             with torch.no_grad(), self.precision.autocast():
-                made.append(to_uint8(self.generate(some, indices, seed, quick)).cpu())
+                return to_uint8(self.generate(some, indices, seed, quick)).cpu()
+
+        made, hidden = [], True if quick else None
+        with self.stages("sampling"), tqdm(total=count, desc="sampling", leave=False, disable=hidden) as bar:
+            for images in halving(make, count, self.config.data.val_batch_size, self.say):
+                made.append(images)
+                bar.update(len(images))
         return torch.cat(made)

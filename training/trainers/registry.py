@@ -6,11 +6,13 @@ from utils.errors import ConfigError, did_you_mean
 gan_trainers_registry = ClassRegistry("GAN trainer")
 diffusion_trainers_registry = ClassRegistry("diffusion trainer")
 supervised_trainers_registry = ClassRegistry("supervised trainer")
+autoencoder_trainers_registry = ClassRegistry("autoencoder trainer")
 
 FAMILIES: dict[str, ClassRegistry] = {
     "gan": gan_trainers_registry,
     "diffusion": diffusion_trainers_registry,
     "supervised": supervised_trainers_registry,
+    "autoencoder": autoencoder_trainers_registry,
 }
 
 

@@ -78,7 +78,7 @@ class BaseSupervisedTrainer(BaseTrainer):
 
     schema = SupervisedConfig
     averaged = "classifier"
-    metric_kind = PredictionMetric
+    metric_kinds = (PredictionMetric,)
     studies = classifier_studies_registry
     network_roles = ("model", "levels")
     optimizer_roles = {"classifier": "optimizer"}

@@ -1,0 +1,1 @@
+"""Networks that write images down in fewer numbers and read them back."""

@@ -1,0 +1,1 @@
+"""What stands between images and a diffusion model: nothing, or an autoencoder."""
