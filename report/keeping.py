@@ -29,7 +29,8 @@ def keep_run(run: Path, made: Path, kept: Path, out: Path) -> None:
         elif name in NEEDED:
             raise DataError(f"{run} holds no {name}: train it first")
     rows = [(name, torch.stack([read(path) for path in paths])) for name, paths in by_class(made / "images")]
-    save(labelled_grid(rows), kept / "grid.png", COLOURS)
+    unnamed = image_grid(torch.cat([images for _, images in rows]), columns=COLUMNS)
+    save(labelled_grid(rows) if rows[0][0] else unnamed, kept / "grid.png", COLOURS)
     save(image_grid(torch.stack([images[0] for _, images in rows]), columns=len(rows)), kept / "samples.png")
     keep_evaluation(made, kept, "metrics", out)
 
