@@ -120,7 +120,7 @@ class RunFolder:
 
     def truncate_logs(self, step: int) -> None:
         """Drop the lines after ``step``: the resumed run writes them again."""
-        for name in ("metrics.jsonl", "timing.jsonl"):
+        for name in ("metrics.jsonl", "timing.jsonl", "alarms.jsonl"):
             path = self.path / name
             if path.exists():
                 lines = path.read_text().splitlines(keepends=True)

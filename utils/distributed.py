@@ -65,6 +65,15 @@ def gather_rows(tensor: Tensor) -> Tensor:
     return torch.cat(parts)
 
 
+def first_over_processes(tensor: Tensor) -> Tensor:
+    """Return the smallest values of any process."""
+    if world_size() == 1:
+        return tensor
+    least = tensor.clone()
+    distributed.all_reduce(least, distributed.ReduceOp.MIN)
+    return least
+
+
 def any_process(flag: bool, device: torch.device) -> bool:
     """Tell whether the flag is set anywhere, so that all processes decide alike."""
     if world_size() == 1:

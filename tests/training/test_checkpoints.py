@@ -13,6 +13,7 @@ from torch import nn
 from training.checkpoints import (
     FORMAT,
     checkpoint_name,
+    checksum,
     list_checkpoints,
     load_checkpoint,
     load_into,
@@ -143,7 +144,8 @@ def test_a_file_of_another_project_is_not_one_of_ours(tmp_path, content):
 
 
 def test_a_newer_format_asks_for_an_update(tmp_path):
-    torch.save({"format": FORMAT + 1}, tmp_path / "a.pt")
+    state = {"format": FORMAT + 1}
+    torch.save({"checksum": checksum(state), **state}, tmp_path / "a.pt")
     assert "update the project" in one_line(tmp_path / "a.pt", DataError)
 
 
