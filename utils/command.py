@@ -11,6 +11,7 @@ import torch
 
 from utils.config import parse_overrides
 from utils.errors import UserError
+from utils.failures import first_to_say
 from utils.schema import bind
 
 P = ParamSpec("P")
@@ -72,6 +73,8 @@ def command_of(schema: type[T]) -> Callable[[Callable[[T], None]], Callable[[], 
 
 
 def leave(message: str, status: int) -> None:
-    """Print the message as one line on stderr and exit with ``status``."""
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    """Print the message as one line on stderr, once however many processes there are, and exit with ``status``."""
+    line = " ".join(message.split())
+    if first_to_say(line):
+        print(f"error: {line}", file=sys.stderr, flush=True)
     sys.exit(status)

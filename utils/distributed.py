@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, distributed
 
 from utils.errors import ConfigError
+from utils.failures import told_to_the_others
 
 PATIENCE = timedelta(hours=2)  # the first process packs, downloads and validates while the others wait
 
@@ -122,7 +123,10 @@ def choose_gpu(device: torch.device) -> torch.device:
 
 @contextmanager
 def processes(device: torch.device) -> Iterator[None]:
-    """Join the other processes when ``torchrun`` started this one, and leave them at the end."""
+    """Join the other processes when ``torchrun`` started this one, and leave them at the end.
+
+    Raises ``PeerError`` when one of them has gone.
+    """
     if not distributed.is_torchelastic_launched():
         yield
         return
@@ -131,6 +135,7 @@ def processes(device: torch.device) -> Iterator[None]:
     else:
         distributed.init_process_group("gloo", timeout=PATIENCE)
     try:
-        yield
+        with told_to_the_others():
+            yield
     finally:
         distributed.destroy_process_group()
