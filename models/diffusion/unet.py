@@ -31,6 +31,7 @@ from models.layers.checks import check_image_size
 from models.layers.embedding import NoiseAndLabelEmbedding
 from models.registry import diffusion_models_registry
 from utils.batch import Condition
+from utils.checks import check_images, check_rows
 from utils.errors import ConfigError
 from utils.schema import Fraction, PositiveInt
 
@@ -108,6 +109,7 @@ class UNet(nn.Module):
         if base_channels % 2:
             raise ConfigError(f"base_channels must be even, not {base_channels}: half of the noise embedding is sines")
 
+        self.image_channels, self.multiple = image_channels, patch * 2 ** (len(channel_mult) - 1)
         emb_dim = 4 * base_channels
         self.resblock_updown = resblock_updown
         self.new_block = partial(ResidualBlock, emb_dim=emb_dim, dropout=dropout, scale_shift=scale_shift_norm)
@@ -159,6 +161,8 @@ class UNet(nn.Module):
 
     def forward(self, x: Tensor, c_noise: Tensor, cond: Condition) -> Tensor:
         """Turn x [N, C, H, W], c_noise [N] and ``cond`` into [N, out_channels, H, W]."""
+        check_images(x, self.image_channels, multiple=self.multiple)
+        check_rows(c_noise, len(x), "noise numbers")
         emb = self.embedding(c_noise, cond)  # [N, 4 * base_channels]
         folded = self.fold(x)  # [N, patch^2 * C, H / patch, W / patch]
         skips = [self.conv_in(folded)]  # [N, base_channels, ...]
