@@ -59,8 +59,8 @@ class Reading:
         if not self.broken:
             return None
         return (
-            f"{name} was not finite in {max(round(self.broken), 1)} of the last {self.count} steps, first at step "
-            f"{self.first:.0f}: these steps changed no weights"
+            f"{name} was not finite {max(round(self.broken), 1)} of {self.count} times since the last log step, first at "
+            f"step {self.first:.0f}: these steps changed no weights"
         )
 
 

@@ -23,11 +23,14 @@ class FatefulSoftplus(SoftplusGen):
 
     def __call__(self, outcome):
         FatefulSoftplus.calls += 1
+        loss = super().__call__(outcome)
         if RANK == 1 and FatefulSoftplus.calls == 5:
             if FATE == "killed":
                 os.kill(os.getpid(), signal.SIGKILL)
-            raise RuntimeError("the fan is on fire")
-        return super().__call__(outcome)
+            if FATE == "raises":
+                raise RuntimeError("the fan is on fire")
+            loss = loss + float("inf")  # with a gradient that is finite
+        return loss
 
 
 train.main(words(Path(CONFIG), Path(FOLDER) / f"runs{RANK}"))

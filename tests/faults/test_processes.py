@@ -37,3 +37,18 @@ def test_when_one_process_dies_the_others_say_why_and_only_the_first_ever_writes
     (newest,) = list_checkpoints(tmp_path / "runs0" / "gan" / "checkpoints")
     assert load_checkpoint(newest)["step"] == 3
     assert not (tmp_path / "runs1").exists()
+
+
+@pytest.mark.slow
+def test_a_loss_that_is_infinite_in_one_process_is_left_out_by_all(tmp_path):
+    """The gradients, averaged over the processes, tell: the first has seen nothing wrong."""
+    changes = {"gen_losses": {"fateful_softplus": 1.0}, "train.on_nonfinite": "skip"}
+    result = torchrun("poisoned", tmp_path, write_config(tmp_path, "gan", changes))
+    assert result.returncode == 0, result.stderr
+    state = load_checkpoint(tmp_path / "runs0" / "gan" / "checkpoints" / "step_00000007.pt")
+    taken = {
+        name: {int(one["step"]) for one in updater["optimizer"]["state"].values()}
+        for name, updater in state["updaters"].items()
+    }
+    assert taken == {"generator": {6}, "discriminator": {7}}
+    assert "fateful_softplus was not finite 1 of 2 times since the last log step, first at step 5" in result.stdout

@@ -70,8 +70,8 @@ def test_a_loss_that_is_no_number_is_told_with_term_count_and_step_and_is_in_no_
     readings = window(*steps, first=30).read()
     assert means(readings) == {"loss": 1.5, "r1": 4.0}
     assert complaints(readings, "skip") == [
-        "loss was not finite in 2 of the last 4 steps, first at step 32: these steps changed no weights",
-        "r1 was not finite in 2 of the last 3 steps, first at step 31: these steps changed no weights",
+        "loss was not finite 2 of 4 times since the last log step, first at step 32: these steps changed no weights",
+        "r1 was not finite 2 of 3 times since the last log step, first at step 31: these steps changed no weights",
     ]
 
 
@@ -80,7 +80,9 @@ def test_a_term_that_never_was_a_number_has_no_mean():
 
 
 def test_by_default_the_run_stops_with_the_way_out():
-    with pytest.raises(TrainingError, match=r"^r1 was not finite in 1 of the last 1 steps, .*on_nonfinite=skip") as e:
+    with pytest.raises(
+        TrainingError, match=r"^r1 was not finite 1 of 1 times since the last log step, .*on_nonfinite=skip"
+    ) as e:
         complaints(window({"loss": 1.0, "r1": math.nan}).read(), "error")
     assert isinstance(e.value, UserError)
     assert e.value.exit_status == 4
