@@ -58,10 +58,8 @@ class Reading:
         """Return what is wrong, with the steps and the term; None where every value was a number."""
         if not self.broken:
             return None
-        return (
-            f"{name} was not finite {max(round(self.broken), 1)} of {self.count} times since the last log step, first at "
-            f"step {self.first:.0f}: these steps changed no weights"
-        )
+        times = f"{max(round(self.broken), 1)} of {self.count} times since the last log step"
+        return f"{name} was not finite {times}, first at step {self.first:.0f}: these steps changed no weights"
 
 
 class LossWindow:

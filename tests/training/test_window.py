@@ -80,9 +80,7 @@ def test_a_term_that_never_was_a_number_has_no_mean():
 
 
 def test_by_default_the_run_stops_with_the_way_out():
-    with pytest.raises(
-        TrainingError, match=r"^r1 was not finite 1 of 1 times since the last log step, .*on_nonfinite=skip"
-    ) as e:
+    with pytest.raises(TrainingError, match=r"^r1 was not finite 1 of 1 times .*on_nonfinite=skip") as e:
         complaints(window({"loss": 1.0, "r1": math.nan}).read(), "error")
     assert isinstance(e.value, UserError)
     assert e.value.exit_status == 4
