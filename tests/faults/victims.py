@@ -64,9 +64,7 @@ def attempt(words: list[str], log: Path, within=None, at: int | None = None) -> 
         os.dup2(file.fileno(), 2)
         sys.stdout = sys.stderr = file
         torch.set_num_threads(1)
-        signal.signal(
-            signal.SIGINT, signal.default_int_handler
-        )  # a shell's background jobs ignore it, and their children
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # which background jobs ignore
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
         doom = Doom({"training": TRAINING, "saving": SAVING}.get(within), at)
         if within:
