@@ -123,14 +123,20 @@ class Statistics:
 
     def keep(self) -> None:
         """Remember them as they are."""
-        self.kept = [buffer.clone() for buffer in self.buffers]
+        self.kept = self.joined() if self.buffers else None
+
+    def joined(self) -> Tensor:
+        """Return a copy of all of them in one row: a few kernels for them all, not a few for each."""
+        return torch.cat([buffer.reshape(-1) for buffer in self.buffers])
 
     @torch.no_grad()
     def mend(self) -> None:
         """Put back every number that is not finite as it was after the step before."""
-        for buffer, kept in zip(self.buffers, self.kept):
-            kept.copy_(torch.where(buffer.isfinite(), buffer, kept))
-            buffer.copy_(kept)
+        if self.buffers:
+            now = self.joined()
+            self.kept = torch.where(now.isfinite(), now, self.kept)
+            pieces = self.kept.split([buffer.numel() for buffer in self.buffers])
+            torch._foreach_copy_(self.buffers, [piece.view_as(it) for piece, it in zip(pieces, self.buffers)])
 
 
 def freeze(networks: dict[str, nn.Module], prefixes: list[str]) -> None:

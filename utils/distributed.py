@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 
 import torch
@@ -28,9 +28,10 @@ def is_main() -> bool:
 
 
 def say(line: str) -> None:
-    """Print a line, once however many processes there are."""
+    """Print a line, once however many processes there are; to nobody, if the terminal or the reader has gone."""
     if is_main():
-        print(line, flush=True)
+        with suppress(OSError):
+            print(line, flush=True)
 
 
 def barrier() -> None:

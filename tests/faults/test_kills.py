@@ -4,11 +4,12 @@ import os
 import random
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from tests.faults.victims import Victim, assert_same_run, moments, until_done
+from tests.faults.victims import FORK, Victim, assert_same_run, attempt, moments, until_done
 from tests.runs import GENERATIVE, words, write_config
 from training.checkpoints import load_checkpoint
 
@@ -91,6 +92,26 @@ def test_a_signal_saves_first_and_the_rest_ends_in_the_same_bits(number, tmp_pat
     assert victim.live()
     newest.unlink(missing_ok=True)  # it is of a step at which the unbroken run saves nothing
     assert_same_run(tmp_path / "unbroken" / "gan", tmp_path / "broken" / "gan")
+
+
+def train_into(arguments: list[str], pipe: Path) -> None:
+    """Train, and say what there is to say into a pipe that nobody may read."""
+    with suppress(BrokenPipeError):
+        attempt(arguments, pipe)
+
+
+def test_a_run_whose_reader_or_terminal_goes_away_trains_on_to_its_end(tmp_path):
+    """As when a connection drops, or a pager is left."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    arguments = words(write_config(tmp_path, "gan"), tmp_path / "runs")
+    process = FORK.Process(target=train_into, args=(arguments, pipe))
+    process.start()
+    with open(pipe) as reader:
+        assert "training images" in reader.readline()
+    process.join(120)
+    assert (tmp_path / "runs" / "gan" / "checkpoints" / "step_00000007.pt").exists()
+    assert "7" in (tmp_path / "runs" / "gan" / "metrics.jsonl").read_text().splitlines()[-1]
 
 
 def test_a_second_signal_ends_at_once(tmp_path):

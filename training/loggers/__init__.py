@@ -1,6 +1,8 @@
 """Who is told what the run does. A logger is an object, never an ``if`` in the loop."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from training.loggers.folder import Folder
 from training.loggers.tensorboard import TensorBoard
 from training.loggers.weights_and_biases import CLOSE_SECONDS, OPEN_SECONDS, WeightsAndBiases, wandb_key_found
 from training.run_folder import RunFolder
-from utils.distributed import is_main
+from utils.distributed import is_main, say
 
 
 class Loggers:
@@ -38,16 +40,19 @@ class Loggers:
 
     def tell(self, event: str, step: int, *arguments: Any) -> None:
         for member in self.members:
-            try:
+            with self.guarded(member):
                 getattr(member, event)(step, *arguments)
-            except Exception as error:  # a full disk, say: no reason to lose a run
-                self.complain(step, f"{type(member).__name__}: {getattr(error, 'strerror', None) or error}")
 
-    def complain(self, step: int, trouble: str) -> None:
-        """Say what went wrong, once."""
-        if trouble not in self.said:
-            self.said.add(trouble)
-            print(f"step {step}: {trouble}; training goes on", flush=True)
+    @contextmanager
+    def guarded(self, member: Logger) -> Iterator[None]:
+        """Say what goes wrong inside, once, and go on."""
+        try:
+            yield
+        except Exception as error:  # a full disk, a terminal that is gone: no reason to lose a run
+            trouble = f"{type(member).__name__}: {getattr(error, 'strerror', None) or error}"
+            if trouble not in self.said:
+                self.said.add(trouble)
+                say(f"{trouble}; training goes on")
 
     def flush(self) -> None:
         """Put what was told on the disk. Raises ``OSError`` when it refuses."""
@@ -56,7 +61,8 @@ class Loggers:
 
     def close(self) -> None:
         for member in reversed(self.members):  # the bar ends before the others say their last words
-            member.close()
+            with self.guarded(member):
+                member.close()
 
 
 def open_loggers(run: RunFolder, step: int) -> Loggers:
