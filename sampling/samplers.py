@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from sampling.chain import large_variance, small_variance
 from sampling.registry import samplers_registry
 from utils.batch import Condition
-from utils.checks import check_images, described
+from utils.checks import described
 from utils.schema import Fraction, NonNegativeFloat
 from utils.seeding import ImageRng
 
@@ -42,10 +42,13 @@ class Sampler(ABC):
 
 def walk(noise: Tensor, levels: Tensor) -> list[float]:
     """Return the levels as numbers. Raises ``ValueError`` for what no sampler can walk down, or start from."""
-    check_images(noise)
+    if not noise.is_floating_point() or noise.ndim < 2 or len(noise) == 0:
+        raise ValueError(f"float noise [N, ...] with N >= 1 is wanted, not {described(noise)}")
     sigmas = levels.tolist()
-    if levels.ndim != 1 or len(sigmas) < 2 or sigmas[-1] != 0 or not all(t > s for t, s in pairwise(sigmas)):
-        raise ValueError(f"levels [steps + 1] that fall to 0 are wanted, not {described(levels)}: {str(sigmas):.60}")
+    if levels.ndim != 1 or len(sigmas) < 2 or sigmas[-1] < 0 or not all(t > s for t, s in pairwise(sigmas)):
+        raise ValueError(
+            f"levels [steps + 1] that fall, to 0 at the least, are wanted, not {described(levels)}: {str(sigmas):.60}"
+        )
     return sigmas
 
 

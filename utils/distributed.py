@@ -138,5 +138,6 @@ def processes(device: torch.device) -> Iterator[None]:
     try:
         with told_to_the_others():
             yield
+            barrier()  # leave together: the first process may still be writing
     finally:
         distributed.destroy_process_group()
