@@ -27,6 +27,7 @@ from models.layers.filters import filtered_down, filtered_up
 from models.layers.grouped import GroupedConv3x3
 from models.registry import discs_registry, gens_registry
 from utils.batch import Condition
+from utils.checks import check_images
 from utils.errors import ConfigError
 from utils.schema import PositiveInt
 
@@ -149,6 +150,7 @@ class R3GANDiscriminator(nn.Module):
     ):
         super().__init__()
         widths = checked_widths(widths, image_size)[::-1]
+        self.seen = (image_channels, image_size)  # what it looks at
         self.from_image = linear1x1(image_channels, widths[0])
         self.stages = stages(widths, blocks_per_stage, expansion, group_size)
         self.widths = nn.ModuleList(linear1x1(width, after) for width, after in zip(widths, widths[1:]))
@@ -158,6 +160,7 @@ class R3GANDiscriminator(nn.Module):
 
     def forward(self, x: Tensor, cond: Condition) -> Tensor:
         """Turn images [N, C, H, W] and ``cond`` into logits [N]."""
+        check_images(x, *self.seen)
         x = self.stages[0](self.from_image(x))
         for stage, change_width in zip(self.stages[1:], self.widths):
             x = stage(change_width(filtered_down(x)))

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from utils.batch import Condition
+from utils.checks import check_rows
 
 
 def sinusoidal_embedding(values: Tensor, dim: int, max_period: float = 10_000) -> Tensor:
@@ -37,6 +38,7 @@ class LabelEmbedding(nn.Embedding):
         labels = cond.labels
         if labels is None:
             labels = torch.full((batch_size,), self.null_class, dtype=torch.int64, device=self.weight.device)
+        check_rows(labels, batch_size, "labels", integer=True)
         return super().forward(labels)
 
 
@@ -79,11 +81,12 @@ class LatentAndLabel(nn.Module):
 
     def __init__(self, z_dim: int, num_classes: int):
         super().__init__()
-        self.out_features = 2 * z_dim if num_classes else z_dim
+        self.z_dim, self.out_features = z_dim, 2 * z_dim if num_classes else z_dim
         self.label = LabelEmbedding(num_classes, z_dim) if num_classes else None
 
     def forward(self, z: Tensor, cond: Condition) -> Tensor:
         """Turn z [N, z_dim] into [N, out_features]; z itself where the network is unconditional."""
+        check_rows(z, None, "latents", self.z_dim)
         if self.label is None:
             return z
         return torch.cat([z, self.label(cond, len(z))], dim=1)
