@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 from torch.autograd.graph import saved_tensors_hooks
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop
 
 if TYPE_CHECKING:
     from training.trainers.base import BaseTrainer
 
 GIB = 1024**3
+CPU_ATTENTION = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu  # the one PyTorch forgets to count
 ADAM_COPIES = 4  # float32 weights, gradients and Adam's two moments
 
 
@@ -50,9 +51,16 @@ def measure(run: Callable[[], Any], network: nn.Module) -> tuple[int, int]:
             seen[tensor.data_ptr()] = max(seen.get(tensor.data_ptr(), 0), tensor.untyped_storage().nbytes())
         return tensor
 
-    with FlopCounterMode(display=False) as counter, saved_tensors_hooks(keep, lambda tensor: tensor):
+    with saved_tensors_hooks(keep, lambda tensor: tensor):
+        operations = count_operations(run)
+    return operations, sum(seen.values())
+
+
+def count_operations(run: Callable[[], Any]) -> int:
+    """Return the floating-point operations of a pass: two for each multiply-add."""
+    with FlopCounterMode(display=False, custom_mapping={CPU_ATTENTION: sdpa_flop}) as counter:
         run()
-    return counter.get_total_flops(), sum(seen.values())
+    return counter.get_total_flops()
 
 
 def count(network: nn.Module) -> int:
