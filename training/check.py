@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 from torch.autograd.graph import saved_tensors_hooks
-from torch.utils.flop_counter import FlopCounterMode, sdpa_flop
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 if TYPE_CHECKING:
     from training.trainers.base import BaseTrainer
@@ -58,9 +58,14 @@ def measure(run: Callable[[], Any], network: nn.Module) -> tuple[int, int]:
 
 def count_operations(run: Callable[[], Any]) -> int:
     """Return the floating-point operations of a pass: two for each multiply-add."""
-    with FlopCounterMode(display=False, custom_mapping={CPU_ATTENTION: sdpa_flop}) as counter:
+    with FlopCounterMode(display=False, custom_mapping={CPU_ATTENTION: attention_operations}) as counter:
         run()
     return counter.get_total_flops()
+
+
+def attention_operations(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
+    """Count from the shapes of queries, keys and values, which is what the counter gives."""
+    return sdpa_flop_count(query, key, value)
 
 
 def count(network: nn.Module) -> int:

@@ -114,9 +114,7 @@ class SongUNet(nn.Module):
     ):
         super().__init__()
         if base_channels % 2 or base_channels < 4:
-            raise ConfigError(
-                f"base_channels must be even and at least 4, not {base_channels}: half of it is for sines"
-            )
+            raise ConfigError(f"base_channels must be even and at least 4, not {base_channels}: half are sines")
         resolutions = level_resolutions(image_size, len(channel_mult), 1, attention_resolutions)
         attends = [resolution in attention_resolutions for resolution in resolutions]
         widths = [mult * base_channels for mult in channel_mult]

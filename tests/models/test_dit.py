@@ -20,7 +20,7 @@ def seeded():
 
 
 def of_the_paper(size: str, patch: int) -> DiT:
-    """Latents of 32 by 32 by 4, 1000 classes and the null class, a learned variance: twice as many channels come out."""
+    """Latents of 32 by 32 by 4, 1000 classes and the null class, a learned variance: twice as many channels out."""
     width, depth, heads = SIZES[size]
     with torch.device("meta"):
         return DiT(32, 4, num_classes=1000, width=width, depth=depth, heads=heads, patch=patch, out_channels=8)

@@ -73,7 +73,7 @@ def test_attention_is_that_of_score_sde():
 
 
 def test_the_noise_level_enters_as_it_is_through_ddpm_s_sinusoids():
-    """Frequencies from 1 to exactly 1 / 10000 (diffusers: downscale_freq_shift 1), of c_noise = ln(sigma) / 4 itself."""
+    """Frequencies from 1 to exactly 1 / 10000 (diffusers: downscale_freq_shift 1), of ln(sigma) / 4 itself."""
     from diffusers.models.embeddings import TimestepEmbedding, get_timestep_embedding
 
     ours, theirs = awake(SongEmbedding(16, 32, num_classes=2)), TimestepEmbedding(16, 32)
