@@ -22,13 +22,13 @@ def print_check(trainer: BaseTrainer) -> None:
     """Print parameters, operations an image, an estimate of memory, data, and destinations."""
     micro = trainer.share.batch_size // trainer.share.world_size // trainer.config.train.accumulate
     memory = 0.0
-    few, more = trainer.example_passes(batch_size=2), trainer.example_passes(batch_size=4)
+    few, more = trainer.example_passes(batch_size=1), trainer.example_passes(batch_size=2)
     for name, network in ((name, trainer.networks[name]) for name in few):
         with trainer.precision.autocast():
             operations, saved = (b - a for a, b in zip(measure(few[name], network), measure(more[name], network)))
-        memory += weight_bytes(network) * ADAM_COPIES + saved / 2 * micro  # the difference is that of two images
+        memory += weight_bytes(network) * ADAM_COPIES + saved * micro  # the difference is that of one image
         trainer.say(
-            f"{name}: {count(network) / 1e6:.2f} M parameters, {operations / 2 / 1e9:.3g} GFLOP an image forward"
+            f"{name}: {count(network) / 1e6:.2f} M parameters, {operations / 1e9:.3g} GFLOP an image forward"
         )
     memory += weight_bytes(trainer.ema.module)
     dev = 0 if trainer.data.dev is None else len(trainer.data.dev)
