@@ -27,9 +27,7 @@ def print_check(trainer: BaseTrainer) -> None:
         with trainer.precision.autocast():
             operations, saved = (b - a for a, b in zip(measure(few[name], network), measure(more[name], network)))
         memory += weight_bytes(network) * ADAM_COPIES + saved * micro  # the difference is that of one image
-        trainer.say(
-            f"{name}: {count(network) / 1e6:.2f} M parameters, {operations / 1e9:.3g} GFLOP an image forward"
-        )
+        trainer.say(f"{name}: {count(network) / 1e6:.2f} M parameters, {operations / 1e9:.3g} GFLOP an image forward")
     memory += weight_bytes(trainer.ema.module)
     dev = 0 if trainer.data.dev is None else len(trainer.data.dev)
     trainer.say(

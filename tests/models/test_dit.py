@@ -6,6 +6,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from models.diffusion.dit import DiT, DiTBlock, grid_positions
+from models.diffusion.to_diffusers import copy_layer
 from models.registry import denoisers_registry
 from utils.batch import Condition
 from utils.errors import ConfigError
@@ -41,11 +42,6 @@ def test_it_costs_what_the_paper_says(size, giga):
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
         net(torch.zeros(1, 4, 32, 32), torch.zeros(1), Condition())
     assert counter.get_total_flops() / 2e9 == pytest.approx(giga, abs=0.1)
-
-
-def copy_layer(theirs: nn.Module, ours: nn.Module) -> None:
-    theirs.weight.data.copy_(ours.weight)
-    theirs.bias.data.copy_(ours.bias)
 
 
 def copy_block(theirs: nn.Module, ours: DiTBlock, embedding: nn.Module) -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from models.diffusion.songunet import SongAttention, SongBlock, SongEmbedding, SongUNet
-from tests.models.test_unet_against_diffusers import copy_attention, copy_layer, copy_residual
+from models.diffusion.to_diffusers import copy_attention, copy_layer, copy_residual
 from utils.batch import Condition
 from utils.errors import ConfigError
 
