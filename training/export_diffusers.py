@@ -67,9 +67,7 @@ def chosen_label(trainer: GenerativeTrainer) -> int | None:
     if names:
         return class_numbers(names, facts)[0]
     if facts.conditional and trainer.checkpoint["config"]["train"]["label_dropout"] == 0:
-        raise ConfigError(
-            "inference.classes=[NAME] is missing: with train.label_dropout=0 no model learns the null class"
-        )
+        raise ConfigError("inference.classes=[NAME] is missing: train.label_dropout=0 teaches no null class")
     return facts.num_classes if facts.conditional else None
 
 
