@@ -120,9 +120,7 @@ def two_kinds(tmp_path_factory):
     for family in FAMILIES:
         folders = [f"data.input_train_dir={root}/two/train", f"data.input_val_dir={root}/two/test"]
         train.main(words(*config_of(root, family), *folders, "train.steps=1", "exp.run_name=two"))
-    train.main(
-        words(*config_of(root, "gan"), *three(root), "exp.check=True")
-    )  # looks for leaks, which shows its progress
+    train.main(words(*config_of(root, "gan"), *three(root), "exp.check=True"))  # finds leaks with a progress bar
     return root
 
 
