@@ -9,6 +9,7 @@ and proofs stand in models/papers.yaml, results of the zoo in report/zoo/zoo.jso
 import inspect
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -86,10 +87,9 @@ def configs_table() -> Iterator[str]:
     yield "| config | networks | parameters | multiply-adds |"
     yield "| --- | --- | --- | --- |"
     for file in configs():
-        trainer = load_trainer([f"exp.config_path={file}"])
-        found = costs(trainer)
-        name = file.relative_to(ROOT / "configs").with_suffix("")
-        yield f"| `{name}` | {names_of(trainer)} | {millions(found)} | {billions(found)} |"
+        words = f"exp.config_path={file}"
+        found, name = costs(words), file.relative_to(ROOT / "configs").with_suffix("")
+        yield f"| `{name}` | {names_of(load_trainer([words]))} | {millions(found)} | {billions(found)} |"
 
 
 def names_of(trainer: BaseTrainer) -> str:
@@ -98,14 +98,18 @@ def names_of(trainer: BaseTrainer) -> str:
     return ", ".join(f"`{name}`" for name in names if name is not None)
 
 
-def costs(trainer: BaseTrainer) -> list[Cost]:
-    """Build the networks of a config and count; tensors of the pass are fake, so it takes no time."""
+@cache
+def costs(*words: str) -> tuple[Cost, ...]:
+    """Build the networks that a command's words describe, and count; the pass is made with fake tensors."""
+    trainer = load_trainer(list(words))
     trainer.roles.check()
     trainer.facts, trainer.device = facts_of(trainer), torch.device("cpu")
     trainer.networks = trainer.build_networks()
     with FakeTensorMode(allow_non_fake_inputs=True):
         passes = trainer.example_passes(batch_size=1)
-        return [Cost(name, count(trainer.networks[name]), count_operations(run) // 2) for name, run in passes.items()]
+        return tuple(
+            Cost(name, count(trainer.networks[name]), count_operations(run) // 2) for name, run in passes.items()
+        )
 
 
 def facts_of(trainer: BaseTrainer) -> Facts:
@@ -131,7 +135,7 @@ def zoo_table() -> Iterator[str]:
     yield "| --- | --- | --- | --- | --- | --- | --- |"
     done = results()
     for name, row in rows_of_the_zoo().items():
-        found = millions(costs(load_trainer(row.words)))
+        found = millions(costs(*row.words))
         config = row.config.removeprefix("configs/").removesuffix(".yaml")
         yield f"| `{name}` | {samples(name, done)} | `{config}` | {found} | {trained(done.get(name))} |"
 
