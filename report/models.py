@@ -17,18 +17,13 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import models  # noqa: F401 - fills the registries
-from models.registry import (
-    classifiers_registry,
-    denoisers_registry,
-    diffusion_models_registry,
-    discs_registry,
-    gens_registry,
-)
+from models import registry
 from report.zoo import results, rows_of_the_zoo
 from training.check import count, count_operations
 from training.data import Facts, open_split
 from training.launch import load_trainer
 from training.trainers.base import BaseTrainer
+from utils.class_registry import ClassRegistry
 from utils.command import command
 from utils.config import read_yaml
 from utils.errors import ConfigError
@@ -38,7 +33,7 @@ from utils.schema import settable_parameters
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "models.md"
 PAPERS = ROOT / "models" / "papers.yaml"
-REGISTRIES = (gens_registry, discs_registry, diffusion_models_registry, denoisers_registry, classifiers_registry)
+NO_RECIPES = {"base", "inference", "experiments"}  # folders of configs/ that make no network of their own
 FOOD101 = 101  # classes
 HEAD = """# Models
 
@@ -77,9 +72,9 @@ def page() -> str:
 
 
 def configs() -> list[Path]:
-    """Return the experiments of configs/, in the order of their paths."""
+    """Return the recipes of configs/, in the order of their paths."""
     files = sorted((ROOT / "configs").rglob("*.yaml"))
-    return [file for file in files if file.parent.name not in ("base", "inference")]
+    return [file for file in files if not NO_RECIPES & set(file.relative_to(ROOT).parts)]
 
 
 def configs_table() -> Iterator[str]:
@@ -165,8 +160,9 @@ def papers_table() -> Iterator[str]:
 
 
 def registered() -> dict[str, type]:
-    """Return the classes of networks and denoisers by name; players of one name share their file."""
-    return {name: registry[name] for registry in REGISTRIES for name in registry}
+    """Return the classes of every registry of models by name; players of one name share their file."""
+    registries = [value for value in vars(registry).values() if isinstance(value, ClassRegistry)]
+    return {name: known[name] for known in registries for name in known}
 
 
 if __name__ == "__main__":
