@@ -16,8 +16,7 @@ from typing import Any
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-import models  # noqa: F401 - fills the registries
-from models import registry
+from models import registry  # importing the package fills it
 from report.zoo import results, rows_of_the_zoo
 from training.check import count, count_operations
 from training.data import Facts, open_split

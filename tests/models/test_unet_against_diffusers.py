@@ -60,7 +60,7 @@ def test_a_label_can_be_made_part_of_the_network():
     ("settings", "message"),
     [
         ({"patch": 2, "attention_resolutions": []}, "no patches: train with model_args.patch=1"),
-        ({"base_channels": 64}, "as many groups in every norm: model_args.base_channels=128"),
+        ({"base_channels": 64}, "as many groups in every norm: train with model_args.base_channels=128"),
     ],
 )
 def test_what_diffusers_cannot_express_is_one_line(settings, message):
