@@ -149,8 +149,9 @@ def trained(result: dict[str, Any] | None) -> str:
 def papers_table() -> Iterator[str]:
     """Yield the lines of a table with a row for every registered name. Raises :class:`ConfigError` for one without."""
     entries, classes = read_yaml(PAPERS), registered()
-    for name in classes.keys() ^ entries.keys():
-        raise ConfigError(f"models/papers.yaml and the registries differ in '{name}': give it paper and proof there")
+    odd = ", ".join(sorted(classes.keys() ^ entries.keys()))
+    if odd:
+        raise ConfigError(f"models/papers.yaml and the registries differ: give paper and proof there of {odd}")
     yield "| name | paper | file | what proves it |"
     yield "| --- | --- | --- | --- |"
     for name, cls in classes.items():
