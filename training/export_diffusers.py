@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from models.diffusion.denoisers import DDPMDenoiser, VDenoiser
 from models.diffusion.to_diffusers import fix_label, to_diffusers
 from models.diffusion.unet import UNet
-from training.registry import studies_registry
+from training.registry import diffusion_studies_registry
 from training.studies import class_numbers, new_folder
 from utils.errors import ConfigError
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 ANSWERS = {DDPMDenoiser: "epsilon", VDenoiser: "v_prediction"}  # what the network says, in diffusers' words
 
 
-@studies_registry.add_to_registry(name="export_diffusers")
+@diffusion_studies_registry.add_to_registry(name="export_diffusers")
 class DiffusersStudy:
     """Writes the averaged weights, float32, as a ``DDIMPipeline``.
 
@@ -46,17 +46,12 @@ class DiffusersStudy:
 
 def check_expressible(denoiser: nn.Module) -> None:
     """Raise :class:`ConfigError` for what no pipeline of diffusers has, in one line that names the setting."""
-    backbone = getattr(denoiser, "backbone", None)
-    if backbone is None:
-        raise ConfigError("inference.study=export_diffusers: diffusers has no pipeline for GANs, use the study export")
     if type(denoiser) not in ANSWERS:
         raise ConfigError(
             "inference.study=export_diffusers needs train.denoiser=ddpm or v: DDIMPipeline has tables of noise levels"
         )
-    if type(backbone) is not UNet:
+    if type(denoiser.backbone) is not UNet:
         raise ConfigError("inference.study=export_diffusers needs train.model=unet: DDIMPipeline has a UNet2DModel")
-    if backbone.conv_out.out_channels != backbone.conv_in.in_channels:
-        raise ConfigError("inference.study=export_diffusers: DDIMPipeline has no use for a learned variance")
 
 
 def chosen_label(trainer: GenerativeTrainer) -> int | None:

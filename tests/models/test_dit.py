@@ -117,7 +117,8 @@ def test_a_token_is_told_its_column_and_its_row():
 @pytest.mark.parametrize("denoiser", denoisers_registry)
 def test_it_learns_under_every_denoiser(denoiser):
     """Its answer under the denoiser approaches the target on one noisy batch: the error falls fivefold."""
-    net = denoisers_registry[denoiser](DiT(8, 3, 0, **TINY))
+    cls = denoisers_registry[denoiser]
+    net = cls(DiT(8, 3, 0, **TINY, out_channels=3 * cls.outputs))
     clean, noise, sigma = torch.rand(4, 3, 8, 8) * 2 - 1, torch.randn(4, 3, 8, 8), torch.tensor([0.1, 0.5, 1.0, 5.0])
     target, optimizer, losses = net.target(clean, noise, sigma), torch.optim.Adam(net.parameters(), lr=0.01), []
     for _ in range(60):

@@ -84,7 +84,7 @@ def test_betas_come_back_from_the_noise_levels(schedule):
     ("family", "changes", "said"),
     [
         ("diffusion", {}, "needs train.denoiser=ddpm or v"),
-        ("gan", {}, "no pipeline for GANs"),
+        ("gan", {}, "inference.study"),
         ("diffusion", CHANGES | {"train.denoiser": "ddpm", "model_args.patch": 2}, "train with model_args.patch=1"),
         (
             "diffusion",
