@@ -6,12 +6,14 @@ Builds every config of configs/ and counts parameters and multiply-adds; nothing
 and proofs stand in models/papers.yaml, results of the zoo in report/zoo/zoo.jsonl. A test holds the page up to date.
 """
 
+from __future__ import annotations
+
 import inspect
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -21,13 +23,15 @@ from report.zoo import results, rows_of_the_zoo
 from training.check import count, count_operations
 from training.data import Facts, open_split
 from training.launch import load_trainer
-from training.trainers.base import BaseTrainer
 from utils.class_registry import ClassRegistry
 from utils.command import command
 from utils.config import read_yaml
 from utils.errors import ConfigError
 from utils.files import whole_file
 from utils.schema import settable_parameters
+
+if TYPE_CHECKING:
+    from training.trainers.base import BaseTrainer
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "models.md"
