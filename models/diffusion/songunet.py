@@ -58,8 +58,8 @@ class SongAttention(nn.Module):
         super().__init__()
         self.attention = SelfAttention(channels)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return HALF * self.attention(x)
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        return HALF * self.attention(x, context)
 
 
 class SongEmbedding(nn.Module):
@@ -177,12 +177,12 @@ class SongUNet(nn.Module):
         emb = self.embedding(c_noise, cond)  # [N, 4 * base_channels]
         skips = [self.conv_in(x)]  # [N, base_channels, H, W]
         for level in self.encoder:
-            skips += level(skips[-1], emb)
+            skips += level(skips[-1], emb, None)
         x = skips[-1]  # [N, base_channels * channel_mult[-1], ...], the lowest resolution
         for stage in self.middle:
-            x = stage(x, emb)
+            x = stage(x, emb, None)
         for level in self.decoder:
             taken = len(skips) - len(level.stages)
-            x = level(x, skips[taken:], emb)
+            x = level(x, skips[taken:], emb, None)
             skips = skips[:taken]
         return self.conv_out(F.silu(self.norm_out(x)))
