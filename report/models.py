@@ -26,7 +26,7 @@ from training.launch import load_trainer
 from utils.class_registry import ClassRegistry
 from utils.command import command
 from utils.config import read_yaml
-from utils.errors import ConfigError, DataError
+from utils.errors import ConfigError, UserError
 from utils.files import whole_file
 from utils.schema import settable_parameters
 
@@ -89,7 +89,7 @@ def configs_table() -> Iterator[str]:
         name = file.relative_to(ROOT / "configs").with_suffix("")
         try:
             cells = f"{millions(costs(words))} | {billions(costs(words))}"
-        except DataError:  # latent diffusion
+        except UserError:  # latent diffusion
             cells = "needs a codec's file to be built |"
         yield f"| `{name}` | {names_of(load_trainer([words]))} | {cells} |"
 
