@@ -70,6 +70,8 @@ def initialise(trainer: BaseTrainer) -> None:
     if path is not None and trainer.run.latest() is None:
         state = load_checkpoint(path, "train.init_from")
         check_family(trainer, state, path)
+        if Facts(**state["facts"]).num_classes != trainer.facts.num_classes:
+            check_facts(trainer, state, path, "train.init_from takes over weights for as many classes only")
         load_networks(trainer, state, path)
         trainer.initial_weights = {"kind": "train.init_from", **describe_file(path)}
 
@@ -131,10 +133,7 @@ def start_from(trainer: BaseTrainer, path: str) -> None:
 def restore(trainer: BaseTrainer, state: State, path: str | Path) -> None:
     """Undo :func:`state_of`. Raises :class:`DataError` when the file is of another model or of other classes."""
     check_networks(trainer, state, path)
-    if Facts(**state["facts"]) != trainer.facts:
-        raise DataError(
-            f"{path} is of other classes or image sizes than {trainer.config.data.input_train_dir}: {NEW_RUN}"
-        )
+    check_facts(trainer, state, path, NEW_RUN)
     load_networks(trainer, state, path)
     load_into(trainer.ema.module, state["ema"], trainer.averaged, path)
     for name, average in trainer.ema.others().items():
@@ -157,6 +156,13 @@ def restore_memories(trainer: BaseTrainer, state: State) -> None:
     """Go on with what the trainer's :meth:`memories` held; checkpoints of earlier versions had none."""
     for name, memory in trainer.memories().items():
         memory.load_state_dict(state.get("memories", {}).get(name, {}))
+
+
+def check_facts(trainer: BaseTrainer, state: State, path: str | Path, fix: str) -> None:
+    """Raise :class:`DataError` unless a checkpoint is of the classes and image sizes of the data."""
+    difference = Facts(**state["facts"]).difference(trainer.facts)
+    if difference:
+        raise DataError(f"{path} is of a model with {difference}: {fix}")
 
 
 def load_networks(trainer: BaseTrainer, state: State, path: str | Path) -> None:
@@ -223,6 +229,7 @@ def load_guide(trainer: BaseTrainer, path: str) -> nn.Module:
     """Return a copy of the averaged network with the averaged weights of another checkpoint of the same model."""
     state = load_checkpoint(path, "train.guide_path")
     check_networks(trainer, state, path)
+    check_facts(trainer, state, path, "train.guide_path must name a checkpoint of the same model")
     for name, part in trainer.fixed_parts().items():
         if state.get("fixed", {}).get(name, {}).get("origin") != part.get("origin"):
             raise ConfigError(f"train.guide_path={path} has another {name} than this model: it cannot guide it")

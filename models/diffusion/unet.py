@@ -115,7 +115,7 @@ class UNet(nn.Module):
         token_dim: PositiveInt = 512,
     ):
         super().__init__()
-        resolutions = _resolutions(image_size, len(channel_mult), patch, attention_resolutions)
+        resolutions = level_resolutions(image_size, len(channel_mult), patch, attention_resolutions)
         if base_channels % 2:
             raise ConfigError(f"base_channels must be even, not {base_channels}: half of the noise embedding is sines")
 
@@ -194,7 +194,7 @@ class UNet(nn.Module):
         return self.unfold(x if self.bypass is None else x + self.bypass(folded, features, emb))
 
 
-def _resolutions(image_size: int, levels: int, patch: int, attention_resolutions: list[int]) -> list[int]:
+def level_resolutions(image_size: int, levels: int, patch: int, attention_resolutions: list[int]) -> list[int]:
     """Return the size of the feature map at every level. Raises ``ConfigError`` where the sizes do not fit together."""
     if patch not in (1, 2, 4):
         raise ConfigError(f"patch must be 1, 2 or 4, not {patch}")

@@ -83,7 +83,7 @@ def checked_widths(widths: list[int] | None, image_size: int) -> list[int]:
     count = doublings(image_size, "r3gan") + 1
     widths = PAPER_WIDTHS[:count] if widths is None else widths
     if len(widths) != count:
-        raise ConfigError(f"widths {widths}: {image_size} by {image_size} takes {count}, for 4, 8, ... {image_size}")
+        raise ConfigError(f"widths {widths}: data.image_size {image_size} takes {count}, for 4, 8, ... {image_size}")
     return widths
 
 

@@ -14,10 +14,13 @@ from utils.batch import Condition
 from utils.checks import check_rows
 
 
-def sinusoidal_embedding(values: Tensor, dim: int, max_period: float = 10_000) -> Tensor:
-    """Turn float values [N] into [N, dim]: cosines, then sines, of dim / 2 frequencies from 1 to 1 / max_period."""
+def sinusoidal_embedding(values: Tensor, dim: int, max_period: float = 10_000, endpoint: bool = False) -> Tensor:
+    """Turn float values [N] into [N, dim]: cosines, then sines, of dim / 2 frequencies from 1 to 1 / max_period.
+
+    The last frequency is reached only with ``endpoint``, as in DDPM's and EDM's code; ADM's and DiT's stop one short.
+    """
     half = dim // 2
-    steps = torch.arange(half, device=values.device, dtype=torch.float32) / half
+    steps = torch.arange(half, device=values.device, dtype=torch.float32) / (half - 1 if endpoint else half)
     angles = values.float()[:, None] * torch.exp(-math.log(max_period) * steps)  # [N, dim / 2]
     return torch.cat([angles.cos(), angles.sin()], dim=1)
 

@@ -218,8 +218,16 @@ class BaseDiffusionTrainer(GenerativeTrainer):
         self.quick_levels = self.roles.cls("sampling_levels")(**quick).levels(self.average)
         self.guided = self.average
         if self.config.train.guidance:
+            self.check_guidance()
             offered = {"num_classes": self.facts.num_classes, **self.open_guides()}
             self.guided = self.roles.build("guidance", denoiser=self.average, **offered)
+
+    def check_guidance(self) -> None:
+        if self.roles.cls("guidance").needs_classes and not self.facts.conditional:
+            raise ConfigError(
+                f"train.guidance={self.config.train.guidance} needs a model with classes: this one is unconditional, "
+                "leave guidance out"
+            )
 
     def open_guides(self) -> dict[str, nn.Module | None]:
         """Open ``train.guide_path`` as whatever the guidance takes; None where no file is named."""
