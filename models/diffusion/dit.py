@@ -27,6 +27,7 @@ from models.layers.checks import check_image_size
 from models.layers.embedding import NoiseAndLabelEmbedding, sinusoidal_embedding
 from models.registry import diffusion_models_registry
 from utils.batch import Condition
+from utils.checks import check_images, check_rows
 from utils.errors import ConfigError
 from utils.schema import PositiveInt
 
@@ -105,6 +106,7 @@ class DiT(nn.Module):
             raise ConfigError(f"width {width} is not a multiple of heads {heads}: each head takes an equal share")
         if width % 4:
             raise ConfigError(f"width must be a multiple of 4, not {width}: sines and cosines of rows and of columns")
+        self.seen = (image_channels, image_size)  # positions are those of this size
         self.embedding = NoiseAndLabelEmbedding(NOISE_CHANNELS, width, num_classes)
         self.fold = nn.PixelUnshuffle(patch)
         self.embed_patch = nn.Linear(patch**2 * image_channels, width)
@@ -130,6 +132,8 @@ class DiT(nn.Module):
 
     def forward(self, x: Tensor, c_noise: Tensor, cond: Condition) -> Tensor:
         """Turn x [N, C, H, W], c_noise [N] and ``cond`` into [N, out_channels, H, W]."""
+        check_images(x, *self.seen)
+        check_rows(c_noise, len(x), "noise numbers")
         emb = self.embedding(c_noise, cond)  # [N, D]
         folded = self.fold(x)  # [N, patch^2 * C, H / patch, W / patch]
         x = self.embed_patch(folded.flatten(2).transpose(1, 2)) + self.positions  # [N, T, D]

@@ -22,6 +22,7 @@ from models.layers.blocks import GroupNorm, ResidualBlock, SelfAttention, Stage,
 from models.layers.embedding import LabelEmbedding, sinusoidal_embedding
 from models.registry import diffusion_models_registry
 from utils.batch import Condition
+from utils.checks import check_images, check_rows
 from utils.errors import ConfigError
 from utils.schema import Fraction, PositiveInt
 
@@ -120,6 +121,7 @@ class SongUNet(nn.Module):
         widths = [mult * base_channels for mult in channel_mult]
         self.new_block = partial(SongBlock, emb_dim=4 * base_channels, dropout=dropout)
 
+        self.image_channels, self.multiple = image_channels, 2 ** (len(channel_mult) - 1)
         self.embedding = SongEmbedding(base_channels, 4 * base_channels, num_classes)
         self.conv_in = conv3x3(image_channels, base_channels)
         skip_widths = self._build_encoder(widths, attends, blocks_per_level)
@@ -174,6 +176,8 @@ class SongUNet(nn.Module):
 
     def forward(self, x: Tensor, c_noise: Tensor, cond: Condition) -> Tensor:
         """Turn x [N, C, H, W], c_noise [N] and ``cond`` into [N, out_channels, H, W]."""
+        check_images(x, self.image_channels, multiple=self.multiple)
+        check_rows(c_noise, len(x), "noise numbers")
         emb = self.embedding(c_noise, cond)  # [N, 4 * base_channels]
         skips = [self.conv_in(x)]  # [N, base_channels, H, W]
         for level in self.encoder:
