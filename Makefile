@@ -1,11 +1,11 @@
-# make quickstart | test | check | lint | bench. Each makes its own environment in .venv and installs what it needs.
+# make quickstart | test | check | soak | lint | bench. Each makes its own environment in .venv and installs what it needs.
 PYTHON ?= python3
 VENV   ?= .venv
 BENCH  ?= .venv-bench
 PY      = $(VENV)/bin/python
 PIP     = $(PY) -m pip install --quiet --disable-pip-version-check
 
-.PHONY: quickstart train-best-diffusion train-best-gan test check bench bench-gpu lint environment dev-environment clean
+.PHONY: quickstart train-best-diffusion train-best-gan test check soak bench bench-gpu lint environment dev-environment clean
 
 # A diffusion model learns to draw ten dishes on the CPU, without any download: about 3 minutes.
 quickstart: $(VENV)/.installed
@@ -28,6 +28,10 @@ test: $(VENV)/.installed-dev
 check: $(VENV)/.installed-dev lint
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --durations 10
 	$(PY) -m tests.other_versions
+
+# The part of `check` that kills, fills the disk and runs long: docs/reliability.md says what it holds.
+soak: $(VENV)/.installed-dev
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --durations 10 tests/faults
 
 # Speed, beside other projects that are measured at the same time: one table. About half an hour on 2 cores.
 bench: $(BENCH)/.installed

@@ -83,7 +83,8 @@ def open_pack(pack: Path, folder: ImageFolder) -> np.ndarray | None:
         images = np.load(pack / "images.npy", mmap_mode="r")
     except (OSError, ValueError):  # cut short by a full disk or a crash of the machine
         return None
-    fits = images.shape == (len(folder), *folder.image_shape) and images.dtype == np.uint8
+    array = isinstance(images, np.ndarray)  # of a zip file NumPy makes something else
+    fits = array and images.shape == (len(folder), *folder.image_shape) and images.dtype == np.uint8
     return images if fits else None
 
 

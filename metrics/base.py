@@ -141,4 +141,6 @@ def _checked(features: Tensor) -> Tensor:
 def _joined(parts: list[Tensor], kind: str) -> Tensor:
     if sum(map(len, parts)) < 2:
         raise ValueError(f"two images or more make a set, not {sum(map(len, parts))} {kind}")
+    if len(widths := {part.shape[1] for part in parts}) > 1:
+        raise ValueError(f"features of one set are of one width, not of {sorted(widths)}")
     return torch.cat(parts)

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from metrics.base import PredictionMetric, PredictionOutcome
 from metrics.registry import metrics_registry
+from utils.checks import check_rows, described
 
 AMONG = 5  # "top 5": the right class is among the first so many
 
@@ -24,7 +25,10 @@ class Classification(PredictionMetric):
         self._surprise, self._among = 0.0, 0  # sum of -log p(label); images whose label is among the first
 
     def update(self, outcome: PredictionOutcome) -> None:
-        """Take in logits and labels. Raises ``ValueError`` when a label is no class of the logits."""
+        """Take in logits and labels. Raises ``ValueError`` for other shapes, or a label that is no class."""
+        if outcome.logits.ndim != 2:
+            raise ValueError(f"logits are float [N, K], not {described(outcome.logits)}")
+        check_rows(outcome.labels, len(outcome.logits), "labels", integer=True)
         logits, labels = outcome.logits.detach().double().cpu(), outcome.labels.cpu()
         classes = logits.shape[1]
         if len(labels) and not 0 <= labels.min() <= labels.max() < classes:

@@ -155,7 +155,8 @@ def _read(path: Path, shape: tuple[int, int]) -> Tensor | None:
         features = np.load(path)
     except (OSError, ValueError, EOFError):
         return None
-    whole = features.shape == shape and features.dtype == np.float32
+    # Of a zip file NumPy makes something else than an array.
+    whole = isinstance(features, np.ndarray) and features.shape == shape and features.dtype == np.float32
     return torch.from_numpy(features) if whole else None
 
 

@@ -3,7 +3,7 @@
 from models.autoencoders import kl
 from models.classifiers import export, noisy, resnet
 from models.codecs import diffusers_kl, identity, trained
-from models.diffusion import base_diffusion, denoisers, unet
+from models.diffusion import base_diffusion, denoisers, dit, songunet, to_diffusers, unet
 from models.gan import base, dcgan, r3gan, sagan, sngan, stylegan, stylegan2
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "dcgan",
     "denoisers",
     "diffusers_kl",
+    "dit",
     "export",
     "identity",
     "kl",
@@ -20,8 +21,10 @@ __all__ = [
     "resnet",
     "sagan",
     "sngan",
+    "songunet",
     "stylegan",
     "stylegan2",
+    "to_diffusers",
     "trained",
     "unet",
 ]

@@ -23,6 +23,7 @@ class Guidance(nn.Module, ABC):
     Guidance in a Limited Interval"); outside, the second opinion is not asked for.
     """
 
+    needs_classes: ClassVar[bool] = False  # it guides towards a label
     needs_null_class: ClassVar[bool] = False  # the model must have been trained with hidden labels
     off: ClassVar[float] = 1.0  # the scale that is no guidance
 
@@ -83,6 +84,7 @@ class ClassifierFreeGuidance(Guidance):
     model without classes.
     """
 
+    needs_classes = True
     needs_null_class = True
 
     def __init__(
@@ -158,6 +160,7 @@ class ClassifierGuidance(Guidance):
     the label as well, as in the paper's best models. A prediction's ``output`` stays what the network answered.
     """
 
+    needs_classes = True
     off = 0.0
 
     def __init__(

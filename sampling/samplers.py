@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from sampling.chain import large_variance, small_variance
 from sampling.registry import samplers_registry
 from utils.batch import Condition
+from utils.checks import described
 from utils.schema import Fraction, NonNegativeFloat
 from utils.seeding import ImageRng
 
@@ -37,6 +38,18 @@ class Sampler(ABC):
     @abstractmethod
     def evaluations(self, steps: int) -> int:
         """Return how often the denoiser is called in so many steps."""
+
+
+def walk(noise: Tensor, levels: Tensor) -> list[float]:
+    """Return the levels as numbers. Raises ``ValueError`` for what no sampler can walk down, or start from."""
+    if not noise.is_floating_point() or noise.ndim < 2 or len(noise) == 0:
+        raise ValueError(f"float noise [N, ...] with N >= 1 is wanted, not {described(noise)}")
+    sigmas = levels.tolist()
+    if levels.ndim != 1 or len(sigmas) < 2 or sigmas[-1] < 0 or not all(t > s for t, s in pairwise(sigmas)):
+        raise ValueError(
+            f"levels [steps + 1] that fall, to 0 at the least, are wanted, not {described(levels)}: {str(sigmas):.60}"
+        )
+    return sigmas
 
 
 def denoise(denoiser: nn.Module, x: Tensor, sigma: float, cond: Condition | None) -> Tensor:
@@ -64,7 +77,7 @@ class DDPMSampler(Sampler):
     def __call__(
         self, denoiser: nn.Module, noise: Tensor, cond: Condition | None, levels: Tensor, rng: ImageRng
     ) -> Tensor:
-        sigmas = levels.tolist()
+        sigmas = walk(noise, levels)
         x = noise * sigmas[0]
         for t, s in pairwise(sigmas):
             prediction = denoiser.predict(x, x.new_full((len(x),), t), cond)
@@ -102,7 +115,7 @@ class DDIMSampler(Sampler):
     def __call__(
         self, denoiser: nn.Module, noise: Tensor, cond: Condition | None, levels: Tensor, rng: ImageRng
     ) -> Tensor:
-        sigmas = levels.tolist()
+        sigmas = walk(noise, levels)
         x = noise * sigmas[0]
         for t, s in pairwise(sigmas):
             D = denoise(denoiser, x, t, cond)
@@ -128,7 +141,7 @@ class EulerSampler(Sampler):
     def __call__(
         self, denoiser: nn.Module, noise: Tensor, cond: Condition | None, levels: Tensor, rng: ImageRng
     ) -> Tensor:
-        sigmas = levels.tolist()
+        sigmas = walk(noise, levels)
         x = noise * sigmas[0]
         for t, s in pairwise(sigmas):
             D = denoise(denoiser, x, t, cond)
@@ -164,7 +177,7 @@ class HeunSampler(Sampler):
     def __call__(
         self, denoiser: nn.Module, noise: Tensor, cond: Condition | None, levels: Tensor, rng: ImageRng
     ) -> Tensor:
-        sigmas = levels.tolist()
+        sigmas = walk(noise, levels)
         x = noise * sigmas[0]
         for t, s in pairwise(sigmas):
             x, t = self.churn(x, t, len(sigmas) - 1, rng)
@@ -201,7 +214,7 @@ class DPMPlusPlus2MSampler(Sampler):
     def __call__(
         self, denoiser: nn.Module, noise: Tensor, cond: Condition | None, levels: Tensor, rng: ImageRng
     ) -> Tensor:
-        sigmas = levels.tolist()
+        sigmas = walk(noise, levels)
         x = noise * sigmas[0]
         D_before, h_before = None, None
         for t, s in pairwise(sigmas):

@@ -87,3 +87,4 @@ def stand_in_for_the_driver(patch: MonkeyPatch, trainer: BaseTrainer) -> None:
     patch.setattr(training.stepping, "generator_for", lambda *_, **__: None)
     patch.setattr("torch.amp.autocast_mode.torch.cuda.amp.common.amp_definitely_not_available", lambda: False)
     patch.setattr(torch.cuda, "is_bf16_supported", lambda **_: True)
+    patch.setattr(torch, "_fused_sgd_", lambda *_, **__: None)  # fake tensors know the fused kernels of Adam only

@@ -22,6 +22,7 @@ FILES = sorted(
     path for path in (ROOT / "configs").rglob("*.yaml") if path.parent.name != "base" and path not in STUDIES
 )
 EXPERIMENTS = [path for path in FILES if path.parent.name != "inference" and SMALL not in path.parents]
+INFERENCE = [path for path in FILES if path.parent.name == "inference"]
 
 
 @pytest.fixture(scope="module")
@@ -64,16 +65,21 @@ def small(file: Path) -> list[str]:
     return words if "quickstart" in file.stem else [*words, "data.dev_per_class=1"]
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda path: str(path.relative_to(ROOT / "configs")))
-def test_the_config_builds_everything_and_stops_before_the_first_step(
-    file, tiny_food, guide, tmp_path, monkeypatch, capsys
-):
+@pytest.mark.parametrize("file", EXPERIMENTS, ids=lambda path: str(path.relative_to(ROOT / "configs")))
+def test_the_config_builds_everything_and_stops_before_the_first_step(file, tiny_food, tmp_path, monkeypatch, capsys):
+    use_food(tiny_food, monkeypatch)
+    train.main([*small(file), "exp.check=True", f"exp.exp_dir={tmp_path}"])
+    assert "nothing was written" in capsys.readouterr().out and not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("file", INFERENCE, ids=lambda path: path.name)
+def test_the_inference_config_builds_everything(file, tiny_food, guide, tmp_path, monkeypatch):
+    """Networks, sampler and guidance; what the networks cost is the experiment's business."""
     use_food(tiny_food, monkeypatch)
     guided = find(load_tree([f"exp.config_path={file}"]), ["train", "guidance"]) == "classifier"
-    train.main(
-        [*small(file), *([f"train.guide_path={guide}"] if guided else []), "exp.check=True", f"exp.exp_dir={tmp_path}"]
-    )
-    assert "nothing was written" in capsys.readouterr().out and not any(tmp_path.iterdir())
+    words = [*small(file), f"exp.exp_dir={tmp_path}", *([f"train.guide_path={guide}"] if guided else [])]
+    load_trainer(words).setup()
+    assert not any(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda path: str(path.relative_to(ROOT / "configs")))

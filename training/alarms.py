@@ -117,6 +117,19 @@ class EmaLags(Alarm):
         )
 
 
+class ScaleCollapses(Alarm):
+    """The scale of fp16's loss has fallen below 1: gradients overflow however small they are made."""
+
+    def trouble(self, values: Values) -> str | None:
+        scales = [value for name, value in values.items() if name.startswith("loss_scale_")]
+        if not scales or min(scales) >= 1:
+            return None
+        return (
+            f"fp16's loss scale has fallen to {min(scales):.3g}, so most steps are left out: set train.amp=bf16 where "
+            f"the GPU has it, or off"
+        )
+
+
 class Alarms:
     """Several alarms as one."""
 

@@ -41,9 +41,13 @@ class Best:
         raise ConfigError(f"train.best_metric={self.metric}: no figure of the validation ends so (there are {known})")
 
     def remember(self, figures: Mapping[str, float], step: int) -> None:
-        """Note that the checkpoint of ``step`` is the best."""
+        """Note that the checkpoint of ``step``, which is written next, is the best.
+
+        The one before stays noted beside it, for the case that this one is never written.
+        """
+        record = {"metric": self.metric, "value": self.value(figures), "step": step, "before": self.record()}
         with whole_file(self.folder / "best.json") as file:
-            json.dump({"metric": self.metric, "value": self.value(figures), "step": step}, file)
+            json.dump(record, file)
 
     def record(self) -> dict | None:
         """Return what is remembered; None when there is nothing, or the checkpoint is not there any more."""
@@ -51,9 +55,13 @@ class Best:
             record = json.loads((self.folder / "best.json").read_text())
         except (OSError, ValueError):
             return None
-        return record if (self.folder / checkpoint_name(record["step"])).exists() else None
+        before = record.pop("before", None)
+        return next((one for one in (record, before) if one and self.path_of(one).exists()), None)
 
     def path(self) -> Path | None:
         """Return the best checkpoint, or None."""
         record = self.record()
-        return None if record is None else self.folder / checkpoint_name(record["step"])
+        return None if record is None else self.path_of(record)
+
+    def path_of(self, record: dict) -> Path:
+        return self.folder / checkpoint_name(record["step"])

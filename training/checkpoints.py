@@ -1,18 +1,30 @@
 """Files of weights: written whole or not at all, and opened without running anybody's code."""
 
+import hashlib
 import pickle
 import re
 import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
+from training.migrations import FORMAT, up_to_date
+from utils.batch import map_tensors
 from utils.errors import ConfigError, DataError
 from utils.files import whole_file
 
-FORMAT = 1
 State = dict[str, Any]
+
+
+class DamagedError(DataError):
+    """A file that is not the whole checkpoint that it should be."""
+
+    def __init__(self, path: Path, trouble: str):
+        super().__init__(f"{path} {trouble}; name another by train.checkpoint_path")
+        self.line = f"{path.name} {trouble}"
 
 
 def checkpoint_name(step: int) -> str:
@@ -20,34 +32,94 @@ def checkpoint_name(step: int) -> str:
 
 
 def save_checkpoint(state: State, path: Path) -> None:
-    """Write a checkpoint, whole or not at all."""
+    """Write a checkpoint with its checksum, whole or not at all. Raises ``OSError`` when the disk refuses."""
+    state = map_tensors({"format": FORMAT, **state}, Tensor.cpu)
     with whole_file(path, "wb") as file:
-        torch.save({"format": FORMAT, **state}, file)
+        try:
+            torch.save({"checksum": checksum(state), **state}, file)
+        except RuntimeError as error:  # what PyTorch makes of a full disk
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
+
+
+def checksum(state: State) -> str:
+    """Return the SHA-256 of what a state holds, in its order, whatever file it lies in."""
+    digest = hashlib.sha256()
+    for part in parts(state):
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def parts(value: Any) -> Iterator[bytes | memoryview]:
+    """Yield the bytes of nested tensors and plain values; no two different values yield the same."""
+    if isinstance(value, Tensor):
+        yield f"{value.dtype}{list(value.shape)}".encode()
+        yield value.detach().reshape(-1).contiguous().view(torch.uint8).numpy().data
+    elif isinstance(value, (dict, list, tuple)):
+        yield f"{'dict' if isinstance(value, dict) else type(value).__name__}{len(value)}".encode()
+        for item in value.items() if isinstance(value, dict) else value:
+            yield from parts(item)
+    else:
+        plain = repr(value).encode()
+        yield f"{type(value).__name__}{len(plain)}:".encode() + plain
 
 
 def load_checkpoint(path: str | Path, key: str = "train.checkpoint_path", lazily: bool = False) -> State:
     """Open a checkpoint of this project on the CPU; tensors and plain values only, never code.
 
-    ``key`` is the config key that named it; ``lazily``: a tensor is read from the disk when it is used. Raises
-    :class:`ConfigError` when there is no such file, :class:`DataError` when it is damaged or not one of ours.
+    ``key`` is the config key that named it; ``lazily``: a tensor is read from the disk when it is used, and the
+    checksum, which would read them all, is not looked at. Raises :class:`ConfigError` when there is no such file,
+    :class:`DamagedError` when it is damaged or not one of ours, :class:`DataError` when a newer version wrote it.
     """
     path = find_checkpoint(path, key)
-    try:
-        with warnings.catch_warnings(action="ignore"):  # of odd pickles: what counts is whether it opens
-            state = torch.load(path, map_location="cpu", weights_only=True, mmap=lazily)
-    except pickle.UnpicklingError:
-        raise DataError(
-            f"{path} is damaged, or holds more than tensors and plain values: it could run code and is not opened"
-        ) from None
-    except Exception as error:  # torch raises a dozen kinds for a broken file
-        raise DataError(
-            f"{path} is damaged or no checkpoint ({type(error).__name__}): delete it to go on from the one before"
-        ) from error
-    if not isinstance(state, dict) or "format" not in state:
-        raise DataError(f"{path} is not a checkpoint of this project")
+    state = read(path, lazily)
+    if not isinstance(state, dict) or not isinstance(state.get("format"), int):
+        raise DamagedError(path, "is not a checkpoint of this project")
+    expected = state.pop("checksum", None)
+    if not lazily and expected != checksum(state) and not (expected is None and state["format"] == 1):
+        raise DamagedError(path, "is damaged: its checksum is another")  # layout 1 had none
     if state["format"] > FORMAT:
         raise DataError(f"{path} was written by a newer version (format {state['format']}): update the project")
-    return state
+    return up_to_date(state)
+
+
+def read(path: Path, lazily: bool = False) -> Any:
+    """Read a file of tensors and plain values, tensors when they are used if ``lazily``.
+
+    Raises :class:`DamagedError` for any other file.
+    """
+    try:
+        with warnings.catch_warnings(action="ignore"):  # of odd pickles: what counts is whether it opens
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=lazily)
+    except pickle.UnpicklingError:
+        raise DamagedError(
+            path, "is damaged, or holds more than tensors and plain values: it could run code and is not opened"
+        ) from None
+    except Exception as error:  # torch raises a dozen kinds for a broken file
+        raise DamagedError(path, f"is damaged or no checkpoint ({type(error).__name__})") from error
+
+
+def open_newest(folder: Path, say: Callable[[str], None]) -> tuple[Path, State] | None:
+    """Open a folder's newest checkpoint; one that is damaged is set aside, and the one before it opened.
+
+    None: there is no checkpoint. Raises :class:`DataError`, and touches nothing, when there are some and none is
+    whole: to start again from nothing should not happen by itself.
+    """
+    damaged: dict[Path, DamagedError] = {}
+    for path in reversed(list_checkpoints(folder)):
+        try:
+            state = load_checkpoint(path)
+        except DamagedError as error:
+            damaged[path] = error
+            continue
+        for bad, error in damaged.items():
+            aside = bad.replace(bad.with_name(f"{bad.name}.damaged"))
+            say(f"{error.line}; set aside as {aside.name}")
+        return path, state
+    if damaged:
+        raise DataError(f"no checkpoint in {folder} is whole any more: delete that folder to start again at step 0")
+    return None
 
 
 def find_checkpoint(path: str | Path, key: str) -> Path:

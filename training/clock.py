@@ -14,6 +14,7 @@ ASK_EVERY = 10  # steps
 NEVER = float("inf")
 SAME_REQUEST = 2.0  # seconds
 WARM, SURE = 2, 10  # steps: after the first two, which compile, the next eight say how long the run will take
+TRY_AGAIN = 60.0  # seconds after the disk has refused a checkpoint
 
 
 class Clock:
@@ -28,7 +29,8 @@ class Clock:
         self.device = device
         self.stop_after = minutes(stop_after_minutes)
         self.checkpoint_every = minutes(checkpoint_minutes)
-        self.start = self.lap_start = self.last_checkpoint = time.monotonic()
+        self.start = self.lap_start = time.monotonic()
+        self.checkpoint_time = self.start + self.checkpoint_every  # when the next one is due
         self.asides: dict[str, float] = {}  # seconds by name
         self.lap_aside = 0.0
         self.lap_images = 0
@@ -90,13 +92,13 @@ class Clock:
         return self.asides.get(name, 0.0) / max(time.monotonic() - self.start, 1e-9)
 
     def checkpoint_due(self, step: int) -> bool:
-        """Tell, after ``step``, whether the minutes between two checkpoints have passed."""
-        if self.checkpoint_every == NEVER:
+        """Tell, after ``step``, whether the minutes between two checkpoints have passed, or one is tried again."""
+        if self.checkpoint_time == NEVER:
             return False
-        return self.agreed(time.monotonic() - self.last_checkpoint > self.checkpoint_every, step)
+        return self.agreed(time.monotonic() > self.checkpoint_time, step)
 
-    def checkpoint_written(self) -> None:
-        self.last_checkpoint = time.monotonic()
+    def checkpoint_tried(self, written: bool) -> None:
+        self.checkpoint_time = time.monotonic() + (self.checkpoint_every if written else TRY_AGAIN)
 
     def stop_due(self, step: int) -> bool:
         """Tell, before ``step``, whether the time is up or somebody asked the run to end."""

@@ -65,6 +65,7 @@ class TrainSection:
     recompute: bool = False  # forget activations, compute them again in the backward pass: less memory, more time
     accumulate: PositiveInt = 1
     max_grad_norm: PositiveFloat | None = None
+    on_nonfinite: Literal["error", "skip"] = "error"  # a loss or gradient that is no number: stop, or leave steps out
     schedule: str = "constant"
     ema: str = "halflife"
 
@@ -113,7 +114,7 @@ MAY_CHANGE = {
             "wandb_artifacts", "use_tensorboard", "check"},
     "data": {"workers", "val_batch_size", "input_train_dir", "input_val_dir"},
     "train": {"steps", "log_step", "val_step", "checkpoint_step", "checkpoint_minutes", "stop_after_minutes",
-              "keep_checkpoints", "best_metric", "best_is", "val_metrics", "val_num_images",
+              "keep_checkpoints", "best_metric", "best_is", "on_nonfinite", "val_metrics", "val_num_images",
               "val_sampling_steps", "compile", "recompute", "guide_path"},
     "inference": EVERYTHING,
 }  # fmt: skip

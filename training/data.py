@@ -33,6 +33,15 @@ class Facts:
         """The constructor arguments that the data fills in."""
         return {"image_size": self.image_size, "image_channels": self.image_channels, "num_classes": self.num_classes}
 
+    def difference(self, data: "Facts") -> str:
+        """Say in which setting a model of these facts differs from ``data``; nothing where it fits."""
+        for key in ("image_size", "image_channels", "num_classes"):
+            ours, theirs = getattr(self, key), getattr(data, key)
+            if ours != theirs:
+                return f"{key} {ours}, and the data's is {theirs}"
+        odd = sorted(set(self.class_names) ^ set(data.class_names)) if self.conditional else []
+        return f"another class: '{odd[0]}' is in one of the two only" if odd else ""
+
     @classmethod
     def of(cls, dataset: ImageDataset, conditional: bool) -> "Facts":
         channels, height, width = dataset.image_shape

@@ -16,7 +16,7 @@ from evaluation.registry import analyses_registry
 from evaluation.tables import Record
 from metrics.features import ImageSet
 from metrics.judge import Judge
-from training.data import open_split, open_training_data
+from training.data import Facts, open_split, open_training_data
 from utils.cache import fingerprint
 from utils.config import without_nulls
 from utils.errors import ConfigError, UserError
@@ -45,8 +45,9 @@ def check_kind(trainer: BaseTrainer, reference: ImageDataset) -> None:
     facts = trainer.facts
     if reference.image_shape != (facts.image_channels, facts.image_size, facts.image_size):
         raise ConfigError(f"the checkpoint is for images of {facts.image_size} pixels: set data.image_size to it")
-    if facts.conditional and tuple(reference.class_names) != facts.class_names:
-        raise ConfigError(f"the test folder's {len(reference.class_names)} classes are not those of the checkpoint")
+    difference = facts.difference(Facts.of(reference, facts.conditional))
+    if difference:
+        raise ConfigError(f"the checkpoint is of a model with {difference}: data.input_val_dir must have its classes")
 
 
 @dataclass(frozen=True)

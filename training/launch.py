@@ -5,6 +5,7 @@ import evaluation  # noqa: F401
 import metrics  # noqa: F401
 import training.classify
 import training.ema
+import training.export_diffusers
 import training.levels
 import training.likelihood
 import training.optimizers

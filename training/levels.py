@@ -97,8 +97,12 @@ class ImportanceLevels(TableLevels):
         return Levels(self.table[index], weight.float(), self.steps.at(index))
 
     def learn(self, outcome: Any, last: bool) -> None:
-        """Keep the terms of the bound; after the last micro-batch, remember those of all processes."""
-        self.fresh.append((outcome.steps.index, outcome.bound.detach()))
+        """Keep the terms of the bound; after the last micro-batch, remember those of all processes.
+
+        For a term that is no number, whose step is left out, it remembers the mean of what it knows.
+        """
+        index, terms = outcome.steps.index, outcome.bound.detach()
+        self.fresh.append((index, torch.where(terms.isfinite(), terms, self.memory[index].mean(dim=1))))
         if last:
             index, terms = (gather_rows(torch.cat(parts)) for parts in zip(*self.fresh))
             self.remember(index, terms)

@@ -82,7 +82,7 @@ class AdamW(torch.optim.AdamW):
 
 @optimizers_registry.add_to_registry(name="sgd")
 class SGD(torch.optim.SGD):
-    """Stochastic gradient descent with momentum."""
+    """Stochastic gradient descent with momentum. On a GPU the fused kernel."""
 
     def __init__(
         self,
@@ -92,7 +92,12 @@ class SGD(torch.optim.SGD):
         weight_decay: NonNegativeFloat = 0.0,
         nesterov: bool = False,
     ):
-        super().__init__(params, lr, momentum, weight_decay=weight_decay, nesterov=nesterov)
+        params = list(params)
+        fused = on_gpu(params)
+        super().__init__(params, lr, momentum, weight_decay=weight_decay, nesterov=nesterov, fused=fused)
+        for parameter in params if fused and momentum else []:
+            # The kernel never writes a buffer that it makes for a first step which is left out.
+            self.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
 
 
 def pair(betas: list[float]) -> tuple[float, float]:

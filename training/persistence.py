@@ -9,18 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from training.checkpoints import (
-    checkpoint_name,
-    find_checkpoint,
-    load_checkpoint,
-    load_into,
-    prune_checkpoints,
-    save_checkpoint,
-)
+from training.checkpoints import find_checkpoint, load_checkpoint, load_into, open_newest
 from training.data import Facts
 from training.ema import averaged_copy
 from training.export import load_export, model_files
-from training.posthoc_ema import reconstruct, save_snapshot
+from training.posthoc_ema import reconstruct
 from training.run_folder import plain
 from utils import distributed
 from utils.cache import fingerprint
@@ -61,20 +54,6 @@ def files_key(trainer: BaseTrainer) -> str:
     return fingerprint(*trainer.data.train.files)
 
 
-def save(trainer: BaseTrainer) -> Path:
-    """Write a checkpoint of the run and drop its oldest ones. Every process calls it, the first one writes."""
-    state = state_of(trainer)
-    path = trainer.run.checkpoints / checkpoint_name(trainer.step)
-    if distributed.is_main():
-        for width, average in trainer.ema.snapshots().items():
-            save_snapshot(average, trainer.run.snapshots, trainer.step, trainer.images_seen, width)
-        save_checkpoint(state, path)
-        prune_checkpoints(trainer.run.checkpoints, trainer.config.train.keep_checkpoints, trainer.best.path())
-    distributed.barrier()
-    trainer.saved_step = trainer.step
-    return path
-
-
 def check_start(trainer: BaseTrainer) -> None:
     """Look at the run folder, and for the files that a new run starts from; one that continues needs them no more."""
     trainer.run.check()
@@ -91,6 +70,8 @@ def initialise(trainer: BaseTrainer) -> None:
     if path is not None and trainer.run.latest() is None:
         state = load_checkpoint(path, "train.init_from")
         check_family(trainer, state, path)
+        if Facts(**state["facts"]).num_classes != trainer.facts.num_classes:
+            check_facts(trainer, state, path, "train.init_from takes over weights for as many classes only")
         load_networks(trainer, state, path)
         trainer.initial_weights = {"kind": "train.init_from", **describe_file(path)}
 
@@ -99,43 +80,60 @@ def fixed_parts(trainer: BaseTrainer) -> State | None:
     """Return what the checkpoint that is studied or continued holds of parts that are not trained; None: a new run."""
     if trainer.checkpoint is not None:
         return trainer.checkpoint.get("fixed", {})
-    path = trainer.run.latest() or trainer.config.train.checkpoint_path
+    newest = newest_whole(trainer)
+    if newest is not None:
+        return newest[1].get("fixed", {})
+    path = trainer.config.train.checkpoint_path
     return None if path is None else load_checkpoint(path, lazily=True).get("fixed", {})
 
 
+def newest_whole(trainer: BaseTrainer) -> tuple[Path, State] | None:
+    """Open the run's newest checkpoint that is whole; the first process sets damaged ones aside before others look."""
+    with distributed.main_first():
+        return open_newest(trainer.run.checkpoints, trainer.say)
+
+
 def resume(trainer: BaseTrainer) -> None:
-    """Continue from the run's newest checkpoint, or start from ``train.checkpoint_path``, or at step 0."""
-    train, newest = trainer.config.train, trainer.run.latest()
-    path = newest or train.checkpoint_path
-    if path is None:
-        trainer.say(f"{trainer.run.path}: no checkpoint yet, starting at step 0")
+    """Continue from the run's newest whole checkpoint, or start from ``train.checkpoint_path``, or at step 0."""
+    train = trainer.config.train
+    newest = newest_whole(trainer)
+    if newest is not None:
+        continue_from(trainer, *newest)
+    elif train.checkpoint_path is not None:
+        start_from(trainer, train.checkpoint_path)
     else:
-        state = load_checkpoint(path)
-        if newest is None and train.start_step not in (0, state["step"]):
-            raise ConfigError(f"train.start_step={train.start_step}, but {path} is of step {state['step']}")
-        restore(trainer, state, path)
-        trainer.saved_step = 0 if newest is None else trainer.step
-        if newest is None:
-            trainer.initial_weights = {"kind": "train.checkpoint_path", **describe_file(path)}
-        elif state["training_files"] != files_key(trainer):
-            raise DataError(f"the training images are not those that {path} has seen: restore them, or {NEW_RUN}")
-        else:  # what another run has learnt of its levels may be of other losses
-            restore_memories(trainer, state)
-        trainer.say(f"{trainer.run.path}: continuing at step {trainer.step}, from {path}")
-        before = state["config"]["train"]["steps"]
-        if before != train.steps:
-            trainer.say(f"train.steps was {before}, is {train.steps}: schedules go by the new length from here on")
+        trainer.say(f"{trainer.run.path}: no checkpoint yet, starting at step 0")
     if not distributed.same_everywhere(trainer.step, trainer.device):
         raise ConfigError(f"processes found different checkpoints: {trainer.run.path} must lie on a disk they all see")
+
+
+def continue_from(trainer: BaseTrainer, path: Path, state: State) -> None:
+    """Go on with the run where its own checkpoint ended."""
+    restore(trainer, state, path)
+    if state["training_files"] != files_key(trainer):
+        raise DataError(f"the training images are not those that {path} has seen: restore them, or {NEW_RUN}")
+    restore_memories(trainer, state)  # not in start_from: what another run has learnt may be of other losses
+    trainer.saved_step = trainer.step
+    trainer.say(f"{trainer.run.path}: continuing at step {trainer.step}, from {path}")
+    before, steps = state["config"]["train"]["steps"], trainer.config.train.steps
+    if before != steps:
+        trainer.say(f"train.steps was {before}, is {steps}: schedules go by the new length from here on")
+
+
+def start_from(trainer: BaseTrainer, path: str) -> None:
+    """Begin a run with the whole state of another's checkpoint."""
+    state = load_checkpoint(path)
+    if trainer.config.train.start_step not in (0, state["step"]):
+        raise ConfigError(f"train.start_step={trainer.config.train.start_step}, but {path} is of step {state['step']}")
+    restore(trainer, state, path)
+    trainer.initial_weights = {"kind": "train.checkpoint_path", **describe_file(path)}
+    trainer.say(f"{trainer.run.path}: continuing at step {trainer.step}, from {path}")
 
 
 def restore(trainer: BaseTrainer, state: State, path: str | Path) -> None:
     """Undo :func:`state_of`. Raises :class:`DataError` when the file is of another model or of other classes."""
     check_networks(trainer, state, path)
-    if Facts(**state["facts"]) != trainer.facts:
-        raise DataError(
-            f"{path} is of other classes or image sizes than {trainer.config.data.input_train_dir}: {NEW_RUN}"
-        )
+    check_facts(trainer, state, path, NEW_RUN)
     load_networks(trainer, state, path)
     load_into(trainer.ema.module, state["ema"], trainer.averaged, path)
     for name, average in trainer.ema.others().items():
@@ -158,6 +156,13 @@ def restore_memories(trainer: BaseTrainer, state: State) -> None:
     """Go on with what the trainer's :meth:`memories` held; checkpoints of earlier versions had none."""
     for name, memory in trainer.memories().items():
         memory.load_state_dict(state.get("memories", {}).get(name, {}))
+
+
+def check_facts(trainer: BaseTrainer, state: State, path: str | Path, fix: str) -> None:
+    """Raise :class:`DataError` unless a checkpoint is of the classes and image sizes of the data."""
+    difference = Facts(**state["facts"]).difference(trainer.facts)
+    if difference:
+        raise DataError(f"{path} is of a model with {difference}: {fix}")
 
 
 def load_networks(trainer: BaseTrainer, state: State, path: str | Path) -> None:
@@ -224,6 +229,7 @@ def load_guide(trainer: BaseTrainer, path: str) -> nn.Module:
     """Return a copy of the averaged network with the averaged weights of another checkpoint of the same model."""
     state = load_checkpoint(path, "train.guide_path")
     check_networks(trainer, state, path)
+    check_facts(trainer, state, path, "train.guide_path must name a checkpoint of the same model")
     for name, part in trainer.fixed_parts().items():
         if state.get("fixed", {}).get(name, {}).get("origin") != part.get("origin"):
             raise ConfigError(f"train.guide_path={path} has another {name} than this model: it cannot guide it")

@@ -18,9 +18,10 @@ from training.checkpoints import list_checkpoints
 from training.config import EVERYTHING, MAY_CHANGE, CommonConfig
 from utils.config import read_yaml, to_yaml
 from utils.errors import ConfigError
-from utils.files import delete_unfinished, whole_file
+from utils.files import TEMPORARY, delete_unfinished, whole_file
 from utils.schema import bind
 
+LOCK = ".lock"
 PACKAGES = ["torch", "torchvision", "numpy", "pillow", "omegaconf", "pydantic", "pytorch-fid", "wandb"]
 
 
@@ -58,8 +59,12 @@ class RunFolder:
         recorded = self.path / "config.yaml"
         if recorded.exists() and not self.barren():
             self.compare(self.recorded(recorded), plain(self.config))
-        elif not recorded.exists() and self.path.is_dir() and any(self.path.iterdir()):
+        elif not recorded.exists() and self.path.is_dir() and self.somebody_s():
             raise ConfigError(f"{self.path} is not empty and no run: choose another name with exp.run_name=")
+
+    def somebody_s(self) -> bool:
+        """Tell whether the folder holds more than a run leaves that was killed before its config was written."""
+        return any(not path.name.startswith((LOCK, TEMPORARY)) for path in self.path.iterdir())
 
     def barren(self) -> bool:
         """Tell whether the run in the folder has come to nothing: no checkpoint and not one logged value."""
@@ -76,19 +81,21 @@ class RunFolder:
     def open(self, step: int) -> None:
         """Create the folder, and write down what the run in it is made with, from ``step`` on."""
         try:
-            self.images.mkdir(parents=True, exist_ok=True)
-            self.checkpoints.mkdir(exist_ok=True)
+            self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigError(f"{self.path} cannot be made ({error.strerror}): set exp.exp_dir to a folder") from error
         self.lock()
-        delete_unfinished(self.checkpoints)
-        write_whole(self.path / "config.yaml", to_yaml(plain(self.config)))
+        write_whole(self.path / "config.yaml", to_yaml(plain(self.config)))  # first: by it the folder is known as a run
+        for folder in (self.images, self.checkpoints):
+            folder.mkdir(exist_ok=True)
+        for folder in (self.path, self.images, self.checkpoints, self.snapshots):
+            delete_unfinished(folder)
         with open(self.path / "environment.jsonl", "a", encoding="utf-8") as file:  # a line a start
             file.write(json.dumps({"step": step, **environment()}) + "\n")
 
     def lock(self) -> None:
         """Keep other processes out of the folder until :meth:`close`, where the file system can."""
-        handle = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT)
+        handle = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -120,7 +127,7 @@ class RunFolder:
 
     def truncate_logs(self, step: int) -> None:
         """Drop the lines after ``step``: the resumed run writes them again."""
-        for name in ("metrics.jsonl", "timing.jsonl"):
+        for name in ("metrics.jsonl", "timing.jsonl", "alarms.jsonl"):
             path = self.path / name
             if path.exists():
                 lines = path.read_text().splitlines(keepends=True)

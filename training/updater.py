@@ -1,4 +1,7 @@
-"""One Updater a network: optimizer, precision, accumulation, clipping; gradients averaged over processes."""
+"""One Updater a network: optimizer, precision, accumulation, clipping; gradients averaged over processes.
+
+A step whose loss or gradients are not finite changes nothing: the device itself leaves it out, nobody waits.
+"""
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, nullcontext
@@ -36,6 +39,7 @@ class Updater:
         self.scaler = precision.scaler()
         self.base_rates = [group["lr"] for group in optimizer.param_groups]
         self.wrapped = averaging(network)
+        self.statistics = Statistics(network)
 
     @contextmanager
     def micro_step(self, last: bool) -> Iterator[None]:
@@ -45,28 +49,40 @@ class Updater:
             yield
 
     def backward(self, loss: Tensor) -> None:
-        """Add one micro-batch's gradients: the mean over micro-batches, scaled for fp16."""
-        self.scaler.scale(loss / self.accumulate).backward()
+        """Add one micro-batch's gradients: the mean over micro-batches, scaled for fp16.
+
+        A loss that is not finite makes its gradients so too, whatever its derivative, and the averaging of gradients
+        tells all processes: one sign is enough for :meth:`step`.
+        """
+        void = (loss - loss).detach()  # 0; nan where the loss is infinite or nan
+        self.scaler.scale(loss * (1 + void) / self.accumulate).backward()
 
     def step(self, progress: float) -> dict[str, Tensor]:
         """Clip, set the learning rate for ``progress`` in [0, 1], step, and clear the gradients.
 
-        Returns the gradient norm when it is clipped: it is known then without extra work. Not under fp16, where it is
-        infinite whenever the scaler tries a scale that is too large, and the step is skipped.
+        Where the gradients are not finite the step is left out: weights, moments and running statistics stay.
+        Returns the gradients' norm before clipping, which says so. Not under fp16, where it is infinite whenever the
+        scaler tries a scale that is too large.
         """
-        measured = {}
         for group, rate in zip(self.optimizer.param_groups, self.base_rates):
             group["lr"] = rate * self.schedule(progress)
         if isinstance(self.optimizer, Annealed):
             self.optimizer.anneal(progress)
-        if self.max_grad_norm is not None:
-            self.scaler.unscale_(self.optimizer)
-            norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.max_grad_norm)
-            measured = {} if self.scaler.is_enabled() else {"grad_norm": norm}
-        self.scaler.step(self.optimizer)
+        self.scaler.unscale_(self.optimizer)
+        norm = self.clip()
+        step_unless(~norm.isfinite(), self.optimizer)
+        self.statistics.mend()
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
-        return measured
+        return {} if self.scaler.is_enabled() else {"grad_norm": norm}
+
+    def clip(self) -> Tensor:
+        """Clip the gradients where a limit is set. Returns their norm before, [], not finite if any of them is not."""
+        parameters = [parameter for parameter in self.network.parameters() if parameter.grad is not None]
+        norm = nn.utils.get_total_norm([parameter.grad for parameter in parameters])
+        if self.max_grad_norm is not None:
+            nn.utils.clip_grads_with_norm_(parameters, self.max_grad_norm, norm)
+        return norm
 
     def state_dict(self) -> dict[str, Any]:
         return {"optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict()}
@@ -82,6 +98,45 @@ class Updater:
         self.optimizer.load_state_dict({"state": saved["state"], "param_groups": groups})
         if state["scaler"] and self.scaler.is_enabled():  # empty from a run that needed none
             self.scaler.load_state_dict(state["scaler"])
+        self.statistics.keep()
+
+
+def step_unless(void: Tensor, optimizer: torch.optim.Optimizer) -> None:
+    """Take the optimizer's step unless ``void``, bool [], is true.
+
+    Fused kernels look at ``found_inf`` on the device, as PyTorch's GradScaler has them do. For other optimizers the
+    answer is fetched: free on the CPU, a wait for the GPU.
+    """
+    if getattr(optimizer, "_step_supports_amp_scaling", False):
+        optimizer.found_inf = void.float()
+        optimizer.step()
+    elif not void.item():
+        optimizer.step()
+
+
+class Statistics:
+    """Running statistics (batch norm's), which a forward pass changes whatever becomes of the step."""
+
+    def __init__(self, network: nn.Module):
+        self.buffers = [buffer for buffer in network.buffers() if buffer.is_floating_point()]
+        self.keep()
+
+    def keep(self) -> None:
+        """Remember them as they are."""
+        self.kept = self.joined() if self.buffers else None
+
+    def joined(self) -> Tensor:
+        """Return a copy of all of them in one row: a few kernels for them all, not a few for each."""
+        return torch.cat([buffer.reshape(-1) for buffer in self.buffers])
+
+    @torch.no_grad()
+    def mend(self) -> None:
+        """Put back every number that is not finite as it was after the step before."""
+        if self.buffers:
+            now = self.joined()
+            self.kept = torch.where(now.isfinite(), now, self.kept)
+            pieces = self.kept.split([buffer.numel() for buffer in self.buffers])
+            torch._foreach_copy_(self.buffers, [piece.view_as(it) for piece, it in zip(pieces, self.buffers)])
 
 
 def freeze(networks: dict[str, nn.Module], prefixes: list[str]) -> None:

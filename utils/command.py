@@ -11,11 +11,12 @@ import torch
 
 from utils.config import parse_overrides
 from utils.errors import UserError
+from utils.failures import first_to_say
 from utils.schema import bind
 
 P = ParamSpec("P")
 T = TypeVar("T")
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 INTERRUPTED = 130  # what a shell expects of a program that Ctrl-C ended
 MEMORY_FIX = (
     "the GPU's memory is full: lower data.train_batch_size, or keep it and set train.accumulate=2 (4, 8, ...); "
@@ -46,7 +47,8 @@ def command(main: Callable[P, None]) -> Callable[P, None]:
         except OSError as error:
             if error.errno not in NO_ROOM:
                 raise
-            leave(f"{error.filename or 'a file'} cannot be written ({error.strerror}): make room", 2)
+            place = error.filename or "a file"
+            leave(f"{place} cannot be written ({error.strerror}): make room, or name a folder of yours", 2)
         except KeyboardInterrupt:
             leave("stopped by Ctrl-C", INTERRUPTED)
 
@@ -71,6 +73,8 @@ def command_of(schema: type[T]) -> Callable[[Callable[[T], None]], Callable[[], 
 
 
 def leave(message: str, status: int) -> None:
-    """Print the message as one line on stderr and exit with ``status``."""
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    """Print the message as one line on stderr, once however many processes there are, and exit with ``status``."""
+    line = " ".join(message.split())
+    if first_to_say(line):
+        print(f"error: {line}", file=sys.stderr, flush=True)
     sys.exit(status)

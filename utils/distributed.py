@@ -2,13 +2,14 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 
 import torch
 from torch import Tensor, distributed
 
 from utils.errors import ConfigError
+from utils.failures import told_to_the_others
 
 PATIENCE = timedelta(hours=2)  # the first process packs, downloads and validates while the others wait
 
@@ -27,9 +28,10 @@ def is_main() -> bool:
 
 
 def say(line: str) -> None:
-    """Print a line, once however many processes there are."""
+    """Print a line, once however many processes there are; to nobody, if the terminal or the reader has gone."""
     if is_main():
-        print(line, flush=True)
+        with suppress(OSError):
+            print(line, flush=True)
 
 
 def barrier() -> None:
@@ -63,6 +65,15 @@ def gather_rows(tensor: Tensor) -> Tensor:
     parts = [torch.empty_like(tensor) for _ in range(world_size())]
     distributed.all_gather(parts, tensor.contiguous())
     return torch.cat(parts)
+
+
+def first_over_processes(tensor: Tensor) -> Tensor:
+    """Return the smallest values of any process."""
+    if world_size() == 1:
+        return tensor
+    least = tensor.clone()
+    distributed.all_reduce(least, distributed.ReduceOp.MIN)
+    return least
 
 
 def any_process(flag: bool, device: torch.device) -> bool:
@@ -117,7 +128,10 @@ def started_by_torchrun() -> bool:
 
 @contextmanager
 def processes(device: torch.device) -> Iterator[None]:
-    """Join the other processes when ``torchrun`` started this one, and leave them at the end."""
+    """Join the other processes when ``torchrun`` started this one, and leave them at the end.
+
+    Raises ``PeerError`` when one of them has gone.
+    """
     if not started_by_torchrun():
         yield
         return
@@ -126,6 +140,8 @@ def processes(device: torch.device) -> Iterator[None]:
     else:
         distributed.init_process_group("gloo", timeout=PATIENCE)
     try:
-        yield
+        with told_to_the_others():
+            yield
+            barrier()  # leave together: the first process may still be writing
     finally:
         distributed.destroy_process_group()

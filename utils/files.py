@@ -1,5 +1,6 @@
 """Files that are written whole or not at all."""
 
+import errno
 import hashlib
 import os
 from collections.abc import Iterator
@@ -29,6 +30,35 @@ def whole_file(path: Path, mode: str = "w") -> Iterator[IO]:
         temporary.unlink(missing_ok=True)
     with suppress(OSError):  # some network file systems cannot
         sync_folder(path.parent)
+
+
+class LineFile:
+    """A file that lines are added to. What the disk refuses is kept, and written when it takes it."""
+
+    def __init__(self, path: Path):
+        self.path, self.waiting = path, b""
+
+    def add(self, line: str) -> None:
+        """Add a line, to be written next."""
+        self.waiting += f"{line}\n".encode()
+
+    def write(self) -> None:
+        """Write what is waiting, all of it or nothing. Raises ``OSError``."""
+        if not self.waiting:
+            return
+        with open(self.path, "ab", buffering=0) as file:
+            end = os.fstat(file.fileno()).st_size
+            written = file.write(self.waiting)
+            if written != len(self.waiting):
+                file.truncate(end)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+        self.waiting = b""
+
+    def sync(self) -> None:
+        """Make what is written survive a power cut."""
+        if self.path.exists():
+            with open(self.path, "rb") as file:
+                os.fsync(file.fileno())
 
 
 @contextmanager

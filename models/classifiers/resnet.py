@@ -21,6 +21,7 @@ from models.layers.checks import check_image_size
 from models.layers.embedding import NoiseAndLabelEmbedding
 from models.registry import classifiers_registry
 from utils.batch import Condition
+from utils.checks import check_images
 from utils.errors import ConfigError
 from utils.schema import Fraction, PositiveInt
 
@@ -89,6 +90,7 @@ class ResNet(nn.Module):
             raise ConfigError("channel_mult is empty: give it an entry for each resolution, such as [1, 2, 4, 8]")
         levels = len(channel_mult)
         check_image_size(image_size, patch * 2 ** (levels - 1), f"patch {patch} with {levels} levels in channel_mult")
+        self.image_channels, self.multiple = image_channels, patch * 2 ** (levels - 1)
         emb_dim = 4 * NOISE_CHANNELS if noise_conditional else None
         self.embedding = NoiseAndLabelEmbedding(NOISE_CHANNELS, emb_dim, num_classes=0) if noise_conditional else None
         self.fold = nn.PixelUnshuffle(patch)
@@ -105,6 +107,7 @@ class ResNet(nn.Module):
 
     def forward(self, x: Tensor, c_noise: Tensor | None = None) -> Tensor:
         """Turn x [N, C, H, W] and c_noise [N] into logits [N, num_classes]; a plain one looks at no c_noise."""
+        check_images(x, self.image_channels, multiple=self.multiple)
         emb = None if self.embedding is None else F.silu(self.embedding(c_noise, Condition()))  # [N, emb_dim]
         x = self.conv_in(self.fold(x))
         for block in self.blocks:

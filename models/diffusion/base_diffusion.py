@@ -15,6 +15,7 @@ from models.layers.checks import check_image_size
 from models.layers.embedding import NoiseAndLabelEmbedding
 from models.registry import diffusion_models_registry
 from utils.batch import Condition
+from utils.checks import check_images, check_rows
 from utils.errors import ConfigError
 from utils.schema import PositiveInt
 
@@ -63,7 +64,7 @@ class BaseDiffusion(nn.Module):
         base_dim = first_width(hidden_dim, base_hidden_dim, blocks_num)
         widths = [base_dim * 2**level for level in range(blocks_num + 1)]
         emb_dim = 4 * base_dim
-        self.num_steps = num_steps
+        self.num_steps, self.image_channels, self.multiple = num_steps, image_channels, 2**blocks_num
         self.embedding = NoiseAndLabelEmbedding(base_dim, emb_dim, num_classes)
         self.conv_in = conv3x3(image_channels, base_dim)
         self.encoder = nn.ModuleList(PlainBlock(widths[max(i - 1, 0)], widths[i], emb_dim) for i in range(blocks_num))
@@ -75,6 +76,8 @@ class BaseDiffusion(nn.Module):
 
     def forward(self, x: Tensor, c_noise: Tensor, cond: Condition) -> Tensor:
         """Turn x [N, C, H, W], c_noise [N] and ``cond`` into [N, C, H, W]."""
+        check_images(x, self.image_channels, multiple=self.multiple)
+        check_rows(c_noise, len(x), "noise numbers")
         emb = self.embedding(c_noise, cond)  # [N, 4 * base_hidden_dim]
         x = self.conv_in(x)
         skips = []

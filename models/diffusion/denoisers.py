@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from models.diffusion.noise_tables import noise_table
 from models.registry import denoisers_registry
 from utils.batch import Condition
+from utils.checks import check_images, check_rows
 from utils.errors import ConfigError
 from utils.schema import NonNegativeInt, PositiveFloat, PositiveInt
 
@@ -51,7 +52,12 @@ class Denoiser(nn.Module, ABC):
         self.register_buffer("table", table, persistent=False)  # a function of the settings: no business of checkpoints
 
     def forward(self, x: Tensor, sigma: Tensor, cond: Condition | None = None) -> Tensor:
-        """Return D(x; sigma), float32 [N, C, H, W]: the clean images as guessed from x, noisy by sigma [N]."""
+        """Return D(x; sigma), float32 [N, C, H, W]: the clean images as guessed from x, noisy by sigma [N].
+
+        Raises ``ValueError`` for other shapes.
+        """
+        check_images(x)
+        check_rows(sigma, len(x), "noise levels")
         return self.predict(x, sigma, cond).denoised
 
     @abstractmethod

@@ -34,6 +34,7 @@ from models.layers.embedding import LabelTokens, NoiseAndLabelEmbedding
 from models.layers.transformer import SpatialTransformer
 from models.registry import diffusion_models_registry
 from utils.batch import Condition
+from utils.checks import check_images, check_rows
 from utils.errors import ConfigError
 from utils.schema import Fraction, NonNegativeInt, PositiveInt
 
@@ -114,10 +115,11 @@ class UNet(nn.Module):
         token_dim: PositiveInt = 512,
     ):
         super().__init__()
-        resolutions = _resolutions(image_size, len(channel_mult), patch, attention_resolutions)
+        resolutions = level_resolutions(image_size, len(channel_mult), patch, attention_resolutions)
         if base_channels % 2:
             raise ConfigError(f"base_channels must be even, not {base_channels}: half of the noise embedding is sines")
 
+        self.image_channels, self.multiple = image_channels, patch * 2 ** (len(channel_mult) - 1)
         emb_dim = 4 * base_channels
         self.resblock_updown = resblock_updown
         self.new_block = partial(ResidualBlock, emb_dim=emb_dim, dropout=dropout, scale_shift=scale_shift_norm)
@@ -172,6 +174,8 @@ class UNet(nn.Module):
 
     def forward(self, x: Tensor, c_noise: Tensor, cond: Condition) -> Tensor:
         """Turn x [N, C, H, W], c_noise [N] and ``cond`` into [N, out_channels, H, W]."""
+        check_images(x, self.image_channels, multiple=self.multiple)
+        check_rows(c_noise, len(x), "noise numbers")
         emb = self.embedding(c_noise, cond)  # [N, 4 * base_channels]
         context = None if self.label_tokens is None else self.label_tokens(cond, len(x))  # [N, T, token_dim]
         folded = self.fold(x)  # [N, patch^2 * C, H / patch, W / patch]
@@ -190,7 +194,7 @@ class UNet(nn.Module):
         return self.unfold(x if self.bypass is None else x + self.bypass(folded, features, emb))
 
 
-def _resolutions(image_size: int, levels: int, patch: int, attention_resolutions: list[int]) -> list[int]:
+def level_resolutions(image_size: int, levels: int, patch: int, attention_resolutions: list[int]) -> list[int]:
     """Return the size of the feature map at every level. Raises ``ConfigError`` where the sizes do not fit together."""
     if patch not in (1, 2, 4):
         raise ConfigError(f"patch must be 1, 2 or 4, not {patch}")

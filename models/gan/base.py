@@ -15,6 +15,7 @@ from models.layers.checks import check_image_size
 from models.layers.embedding import LabelProjection, LatentAndLabel
 from models.registry import discs_registry, gens_registry
 from utils.batch import Condition
+from utils.checks import check_images
 from utils.schema import PositiveInt
 
 
@@ -84,12 +85,14 @@ class BaseDiscriminator(nn.Module):
         super().__init__()
         check_image_size(image_size, 2**blocks_num, f"blocks_num {blocks_num}")
         widths = [image_channels] + [hidden_dim] * blocks_num
+        self.seen = (image_channels, image_size)  # what it looks at
         self.blocks = nn.ModuleList(PlainBlock(width, hidden_dim) for width in widths)
         self.to_logit = nn.Linear(hidden_dim * (image_size // 2**blocks_num) ** 2, 1)
         self.projection = LabelProjection(num_classes, hidden_dim) if num_classes else None
 
     def forward(self, x: Tensor, cond: Condition) -> Tensor:
         """Turn images [N, C, H, W] and ``cond`` into logits [N]."""
+        check_images(x, *self.seen)
         x = self.blocks[0](x)
         for block in self.blocks[1:]:
             x = block(resample(x, "down"))

@@ -17,6 +17,7 @@ from models.layers.checks import START, doublings
 from models.layers.embedding import LabelProjection, LatentAndLabel
 from models.registry import discs_registry, gens_registry
 from utils.batch import Condition
+from utils.checks import check_images
 from utils.schema import PositiveInt
 
 
@@ -81,6 +82,7 @@ class DCGANDiscriminator(nn.Module):
     def __init__(self, image_size: int, image_channels: int, num_classes: int, base_channels: PositiveInt = 128):
         super().__init__()
         widths = dcgan_widths(image_size, base_channels)[::-1]
+        self.seen = (image_channels, image_size)  # what it looks at
         first = nn.Conv2d(image_channels, widths[0], kernel_size=4, stride=2, padding=1, bias=False)
         layers = [first, nn.LeakyReLU(0.2)]
         for width, next_width in zip(widths, widths[1:]):
@@ -93,6 +95,7 @@ class DCGANDiscriminator(nn.Module):
 
     def forward(self, x: Tensor, cond: Condition) -> Tensor:
         """Turn images [N, C, H, W] and ``cond`` into logits [N]."""
+        check_images(x, *self.seen)
         h = self.layers(x)  # [N, C', 4, 4]
         logits = self.to_logit(h).flatten()  # [N]
         return logits if self.projection is None else logits + self.projection(h, cond)

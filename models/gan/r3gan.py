@@ -27,6 +27,7 @@ from models.layers.filters import filtered_down, filtered_up
 from models.layers.grouped import GroupedConv3x3
 from models.registry import discs_registry, gens_registry
 from utils.batch import Condition
+from utils.checks import check_images
 from utils.errors import ConfigError
 from utils.schema import PositiveInt
 
@@ -82,7 +83,7 @@ def checked_widths(widths: list[int] | None, image_size: int) -> list[int]:
     count = doublings(image_size, "r3gan") + 1
     widths = PAPER_WIDTHS[:count] if widths is None else widths
     if len(widths) != count:
-        raise ConfigError(f"widths {widths}: {image_size} by {image_size} takes {count}, for 4, 8, ... {image_size}")
+        raise ConfigError(f"widths {widths}: data.image_size {image_size} takes {count}, for 4, 8, ... {image_size}")
     return widths
 
 
@@ -149,6 +150,7 @@ class R3GANDiscriminator(nn.Module):
     ):
         super().__init__()
         widths = checked_widths(widths, image_size)[::-1]
+        self.seen = (image_channels, image_size)  # what it looks at
         self.from_image = linear1x1(image_channels, widths[0])
         self.stages = stages(widths, blocks_per_stage, expansion, group_size)
         self.widths = nn.ModuleList(linear1x1(width, after) for width, after in zip(widths, widths[1:]))
@@ -158,6 +160,7 @@ class R3GANDiscriminator(nn.Module):
 
     def forward(self, x: Tensor, cond: Condition) -> Tensor:
         """Turn images [N, C, H, W] and ``cond`` into logits [N]."""
+        check_images(x, *self.seen)
         x = self.stages[0](self.from_image(x))
         for stage, change_width in zip(self.stages[1:], self.widths):
             x = stage(change_width(filtered_down(x)))

@@ -15,6 +15,7 @@ from models.layers.checks import START, doublings
 from models.layers.embedding import LabelEmbedding, LabelProjection
 from models.layers.spectral import spectral_norm
 from utils.batch import Condition
+from utils.checks import check_images, check_rows
 from utils.errors import ConfigError
 
 
@@ -134,6 +135,7 @@ class ResidualGenerator(nn.Module):
 
     def forward(self, z: Tensor, cond: Condition) -> Tensor:
         """Turn z [N, z_dim] and ``cond`` into images [N, C, H, W]."""
+        check_rows(z, None, "latents", self.z_dim)
         x = self.linear(z).view(-1, *self.start)
         for number, block in enumerate(self.blocks):
             x = block(x, cond)
@@ -160,6 +162,7 @@ class ResidualDiscriminator(nn.Module):
     ):
         super().__init__()
         halvings = doublings(image_size, type(self).__name__)
+        self.seen = (image_channels, image_size)  # what it looks at
         sizes = [image_size // 2 ** (i + 1) for i in range(halvings)]
         widths = [min(base_channels * 2**i, max_channels) for i in range(halvings)]
         widths.append(min(base_channels * 2**halvings, max_channels))
@@ -177,6 +180,7 @@ class ResidualDiscriminator(nn.Module):
 
     def forward(self, x: Tensor, cond: Condition) -> Tensor:
         """Turn images [N, C, H, W] and ``cond`` into logits [N]."""
+        check_images(x, *self.seen)
         for number, block in enumerate(self.blocks):
             x = block(x)
             if number == self.attends_after:

@@ -18,6 +18,7 @@ from models.layers.embedding import LabelEmbedding
 from models.layers.equalized import EqualizedLinear, lrelu
 from models.layers.hashed import hashed_normal, hashed_uniform, seeds_of
 from utils.batch import Condition
+from utils.checks import check_rows
 
 NOISE, OTHER_Z, CROSSOVER = range(3)  # what random numbers are for
 MEAN_W_DECAY = 0.995  # a training pass
@@ -46,12 +47,14 @@ class Mapping(nn.Module):
 
     def __init__(self, z_dim: int, num_classes: int, w_dim: int, layers: int):
         super().__init__()
+        self.z_dim = z_dim
         self.label = LabelEmbedding(num_classes, w_dim) if num_classes else None
         widths = [z_dim + (w_dim if num_classes else 0)] + [w_dim] * layers
         self.layers = nn.ModuleList(EqualizedLinear(a, b, lr_multiplier=0.01) for a, b in zip(widths, widths[1:]))
 
     def forward(self, z: Tensor, cond: Condition) -> Tensor:
         """Turn z [N, z_dim] and ``cond`` into w [N, w_dim]."""
+        check_rows(z, None, "latents", self.z_dim)
         with torch.autocast(z.device.type, enabled=False):
             x = normalized(z.float())
             if self.label is not None:

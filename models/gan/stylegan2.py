@@ -27,6 +27,7 @@ from models.layers.minibatch import minibatch_std
 from models.layers.modulated import ModulatedConv2d
 from models.registry import discs_registry, gens_registry
 from utils.batch import Condition
+from utils.checks import check_images
 from utils.schema import Fraction, PositiveInt
 
 
@@ -150,6 +151,7 @@ class StyleGAN2Discriminator(nn.Module):
         super().__init__()
         widths = style_widths(image_size, base_channels, max_channels, "stylegan2")[::-1]
         last = widths[-1]
+        self.seen = (image_channels, image_size)  # what it looks at
         self.group_size = group_size
         self.from_image = EqualizedConv2d(image_channels, widths[0], 1)
         self.blocks = nn.ModuleList(DownBlock(width, after) for width, after in zip(widths, widths[1:]))
@@ -160,6 +162,7 @@ class StyleGAN2Discriminator(nn.Module):
 
     def forward(self, x: Tensor, cond: Condition) -> Tensor:
         """Turn images [N, C, H, W] and ``cond`` into logits [N]."""
+        check_images(x, *self.seen)
         x = lrelu(self.from_image(x))
         for block in self.blocks:
             x = block(x)

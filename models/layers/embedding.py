@@ -11,12 +11,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from utils.batch import Condition
+from utils.checks import check_rows
 
 
-def sinusoidal_embedding(values: Tensor, dim: int, max_period: float = 10_000) -> Tensor:
-    """Turn float values [N] into [N, dim]: cosines, then sines, of dim / 2 frequencies from 1 to 1 / max_period."""
+def sinusoidal_embedding(values: Tensor, dim: int, max_period: float = 10_000, endpoint: bool = False) -> Tensor:
+    """Turn float values [N] into [N, dim]: cosines, then sines, of dim / 2 frequencies from 1 to 1 / max_period.
+
+    The last frequency is reached only with ``endpoint``, as in DDPM's and EDM's code; ADM's and DiT's stop one short.
+    """
     half = dim // 2
-    steps = torch.arange(half, device=values.device, dtype=torch.float32) / half
+    steps = torch.arange(half, device=values.device, dtype=torch.float32) / (half - 1 if endpoint else half)
     angles = values.float()[:, None] * torch.exp(-math.log(max_period) * steps)  # [N, dim / 2]
     return torch.cat([angles.cos(), angles.sin()], dim=1)
 
@@ -37,6 +41,7 @@ class LabelEmbedding(nn.Embedding):
         labels = cond.labels
         if labels is None:
             labels = torch.full((batch_size,), self.null_class, dtype=torch.int64, device=self.weight.device)
+        check_rows(labels, batch_size, "labels", integer=True)
         return super().forward(labels)
 
 
@@ -79,11 +84,12 @@ class LatentAndLabel(nn.Module):
 
     def __init__(self, z_dim: int, num_classes: int):
         super().__init__()
-        self.out_features = 2 * z_dim if num_classes else z_dim
+        self.z_dim, self.out_features = z_dim, 2 * z_dim if num_classes else z_dim
         self.label = LabelEmbedding(num_classes, z_dim) if num_classes else None
 
     def forward(self, z: Tensor, cond: Condition) -> Tensor:
         """Turn z [N, z_dim] into [N, out_features]; z itself where the network is unconditional."""
+        check_rows(z, None, "latents", self.z_dim)
         if self.label is None:
             return z
         return torch.cat([z, self.label(cond, len(z))], dim=1)

@@ -107,7 +107,7 @@ SMALL = {"widths": [16, 16, 8], "group_size": 8}
     ("size", "settings", "message"),
     [
         (48, {}, "data.image_size 48: r3gan takes 4 times a power of two"),
-        (32, SMALL, r"widths \[16, 16, 8\]: 32 by 32 takes 4, for 4, 8, ... 32"),
+        (32, SMALL, r"widths \[16, 16, 8\]: data.image_size 32 takes 4, for 4, 8, ... 32"),
         (16, {**SMALL, "group_size": 10}, r"group_size 10 does not divide \d+, the channels inside a block"),
     ],
 )

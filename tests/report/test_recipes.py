@@ -20,6 +20,7 @@ OURS = {"diffusion/food101_best.yaml": ("denoiser", 35e6), "gan/food101_best.yam
 def trainer_of(config: str, *words: str, classes: tuple[str, ...] = CLASSES) -> BaseTrainer:
     """Return the trainer of a config for 64 by 64 pixels; nothing is built yet."""
     trainer = load_trainer([f"exp.config_path={ROOT / 'configs' / config}", "exp.device=cpu", *words])
+    trainer.check_config()
     trainer.facts = Facts(64, 3, classes, conditional=True)
     return trainer
 

@@ -8,7 +8,7 @@ import torch
 import train
 from tests.runs import words, write_config
 from training import alarms
-from training.alarms import Alarms, DiversityFalls, EmaLags, FigureTurnsUp, LogitsApart
+from training.alarms import Alarms, DiversityFalls, EmaLags, FigureTurnsUp, LogitsApart, ScaleCollapses
 from training.ema import relative_distance
 from training.validation import diversity
 
@@ -77,3 +77,13 @@ def test_the_distance_of_an_average_is_a_share_of_the_weights_length():
     average, network = torch.nn.Linear(2, 1, bias=False), torch.nn.Linear(2, 1, bias=False)
     average.weight.data, network.weight.data = torch.tensor([[3.0, 0.0]]), torch.tensor([[3.0, 4.0]])
     assert relative_distance(average, network) == pytest.approx(4 / 5)
+
+
+def test_a_collapsed_loss_scale_of_fp16_is_told_once_with_the_way_out():
+    alarm = ScaleCollapses()
+    for scale in (65536.0, 1.0):
+        assert alarm.look({"loss_scale_generator": scale, "loss_scale_discriminator": 65536.0}) is None
+    told = alarm.look({"loss_scale_generator": 0.5, "loss_scale_discriminator": 65536.0})
+    assert "has fallen to 0.5" in told and "train.amp=bf16" in told
+    assert alarm.look({"loss_scale_generator": 0.25}) is None
+    assert ScaleCollapses().look({"mse": 0.1}) is None

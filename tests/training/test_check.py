@@ -9,7 +9,7 @@ from torch import nn
 import train
 from tests.helpers import trainer_of
 from tests.runs import FAMILIES, words, write_config
-from training.check import count, measure, weight_bytes
+from training.check import count, count_operations, measure, weight_bytes
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -39,6 +39,14 @@ def test_operations_of_a_convolution_are_two_for_each_weight_and_pixel():
 def test_operations_of_a_linear_layer():
     linear = nn.Linear(10, 7)
     assert measure(lambda: linear(torch.zeros(4, 10)), linear)[0] == 2 * 4 * 10 * 7
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_operations_of_attention(device):
+    """Queries with keys, and weights with values: 2 * N * heads * T * T * D each, also for the CPU's fused kernel."""
+    q = torch.zeros(2, 3, 8, 5, device=device)
+    attend = nn.functional.scaled_dot_product_attention
+    assert count_operations(lambda: attend(q, q, q)) == 2 * (2 * 2 * 3 * 8 * 8 * 5)
 
 
 def test_bytes_kept_for_the_backward_pass_leave_out_the_weights_and_count_each_tensor_once():

@@ -12,7 +12,9 @@ from torch import nn
 
 from training.checkpoints import (
     FORMAT,
+    DamagedError,
     checkpoint_name,
+    checksum,
     list_checkpoints,
     load_checkpoint,
     load_into,
@@ -100,18 +102,50 @@ def test_random_bytes_are_no_checkpoint(tmp_path, seed):
     one_line(tmp_path / "a.pt", DataError)
 
 
-@pytest.mark.parametrize("seed", range(40))
-def test_a_file_with_some_bytes_changed_opens_or_is_damaged(tmp_path, seed):
-    """Three bytes of the first thousand, where names and structure are."""
+@pytest.mark.parametrize("seed", range(5))
+def test_a_file_with_one_bit_changed_is_damaged_or_opens_as_it_was(tmp_path, seed):
+    """PyTorch alone opens seven of ten such files without a word, with other numbers in them."""
     save_checkpoint(STATE, tmp_path / "a.pt")
-    data, rng = bytearray((tmp_path / "a.pt").read_bytes()), random.Random(seed)
-    for _ in range(3):
-        data[rng.randrange(1000)] = rng.randrange(256)
-    (tmp_path / "a.pt").write_bytes(data)
-    try:
-        load_checkpoint(tmp_path / "a.pt")
-    except DataError as error:
-        assert "\n" not in str(error)
+    data, rng, refused = (tmp_path / "a.pt").read_bytes(), random.Random(seed), 0
+    whole = checksum(load_checkpoint(tmp_path / "a.pt"))
+    for _ in range(100):
+        changed = bytearray(data)
+        changed[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+        (tmp_path / "a.pt").write_bytes(changed)
+        try:
+            assert checksum(load_checkpoint(tmp_path / "a.pt")) == whole
+        except DamagedError as error:
+            refused += 1
+            assert "\n" not in str(error)
+    assert refused > 50
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (torch.zeros(2), torch.zeros(2, dtype=torch.int32)),
+        (torch.zeros(2, 3), torch.zeros(3, 2)),
+        (torch.tensor(0.0), torch.tensor(-0.0)),
+        ({"a": 1, "b": 2}, {"b": 2, "a": 1}),
+        ([1, 2], (1, 2)),
+        ([[1], 2], [1, [2]]),
+        (1, True),
+        ("1", 1),
+        (["ab", "c"], ["a", "bc"]),
+        ({}, []),
+    ],
+)
+def test_different_states_have_different_checksums(one, other):
+    assert checksum({"it": one}) != checksum({"it": other})
+    assert checksum({"it": one}) == checksum({"it": one})
+
+
+def test_a_checksum_does_not_depend_on_how_a_tensor_lies_in_memory():
+    square = torch.arange(6.0).view(2, 3)
+    for same in (square.T.contiguous().T, torch.arange(12.0).view(2, 6)[:, ::2] / 2 * 1.0):
+        expected = {"x": same.clone(memory_format=torch.contiguous_format)}
+        assert checksum({"x": same}) == checksum(expected)
+    assert checksum({"x": torch.arange(10)[::2]}) == checksum({"x": torch.tensor([0, 2, 4, 6, 8])})
 
 
 def test_a_zip_of_nothing_or_of_something_else_is_no_checkpoint(tmp_path):
@@ -143,7 +177,8 @@ def test_a_file_of_another_project_is_not_one_of_ours(tmp_path, content):
 
 
 def test_a_newer_format_asks_for_an_update(tmp_path):
-    torch.save({"format": FORMAT + 1}, tmp_path / "a.pt")
+    state = {"format": FORMAT + 1}
+    torch.save({"checksum": checksum(state), **state}, tmp_path / "a.pt")
     assert "update the project" in one_line(tmp_path / "a.pt", DataError)
 
 

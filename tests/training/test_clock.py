@@ -101,10 +101,23 @@ def test_checkpoints_come_due_every_so_many_minutes(hands):
     assert not measured.checkpoint_due(step=7)
     hands.now += 2
     assert measured.checkpoint_due(step=7)
-    measured.checkpoint_written()
+    measured.checkpoint_tried(written=True)
     assert not measured.checkpoint_due(step=7)
     hands.now += 121
     assert measured.checkpoint_due(step=7)
+
+
+def test_a_checkpoint_that_the_disk_refused_comes_due_again_after_a_minute(hands):
+    """Also in a run that asks for none by the minute."""
+    measured = Clock(CPU)
+    measured.checkpoint_tried(written=False)
+    hands.now += 59
+    assert not measured.checkpoint_due(step=7)
+    hands.now += 2
+    assert measured.checkpoint_due(step=7)
+    measured.checkpoint_tried(written=True)
+    hands.now += 1e9
+    assert not measured.checkpoint_due(step=7)
 
 
 def test_the_run_stops_after_its_minutes(hands):

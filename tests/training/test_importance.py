@@ -153,3 +153,14 @@ def test_no_step_waits_for_the_gpu(tmp_path):
             trainer.images_seen += trainer.images_per_step
             trainer.train_step()
         assert trainer.levels.memory.device == trainer.levels.counts.device == GPU
+
+
+def test_a_term_that_is_no_number_is_remembered_as_the_mean_of_its_step():
+    """The step that it belongs to is left out; one such term would make every probability nan for ever."""
+    levels, terms = filled()
+    before = levels.probabilities()
+    fed(levels, torch.tensor([2, 5]), torch.tensor([float("nan"), float("inf")]))
+    assert levels.memory.isfinite().all()
+    for row in (2, 5):
+        torch.testing.assert_close(levels.memory[row, 0].item(), terms[row].mean(), rtol=1e-5, atol=0)
+    assert levels.probabilities().isfinite().all() and not torch.equal(levels.probabilities(), before)

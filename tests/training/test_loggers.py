@@ -9,7 +9,10 @@ import torch
 from torchvision.io import read_image
 
 from tests.helpers import trainer_of
-from training.loggers import Folder, Logger, Loggers, open_loggers, wandb_key_found
+from training.loggers import Loggers, open_loggers
+from training.loggers.base import Logger
+from training.loggers.folder import Folder
+from training.loggers.weights_and_biases import wandb_key_found
 from training.run_folder import RunFolder
 
 IMAGE = torch.arange(3 * 8 * 8, dtype=torch.uint8).view(3, 8, 8)
@@ -84,7 +87,7 @@ def test_all_loggers_are_told_everything():
 def test_a_file_gets_lines_and_the_time_left(tmp_path, capsys, monkeypatch):
     """4 of 10 steps were done before; 2 steps take 3 seconds, so the last 4 will take 6."""
     clock = iter([100.0, 103.0, 103.0])
-    monkeypatch.setattr("training.console.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("training.loggers.console.time.monotonic", lambda: next(clock))
     loggers = open_loggers(run_of(tmp_path, "train.steps=10"), step=4)
     loggers.scalars(6, {"loss": 0.5}, {"images_per_second": 20.0, "seconds": 3.0})
     loggers.scalars(6, {"val_quick20_fid": 123.456})

@@ -142,6 +142,16 @@ def test_a_folder_with_somebody_s_files_is_refused_and_left_alone(tmp_path):
     assert [path.name for path in run.path.iterdir()] == ["thesis.txt"]
 
 
+def test_a_folder_of_a_run_that_was_killed_before_its_config_was_written_is_fine(tmp_path):
+    """Found by killing: folders were made before the config, and such a run could not be begun again."""
+    run = folder_of(tmp_path)
+    run.path.mkdir(parents=True)
+    for name in (".lock", ".tmp-0123.yaml"):
+        (run.path / name).touch()
+    start(tmp_path)
+    assert not (run.path / ".tmp-0123.yaml").exists()
+
+
 def test_an_empty_folder_is_fine(tmp_path):
     folder_of(tmp_path).path.mkdir(parents=True)
     start(tmp_path)

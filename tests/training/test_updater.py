@@ -6,8 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.crashes import assert_same
 from training.optimizers import SGD, Adam, BurnInAdam
 from training.precision import Precision
+from training.registry import optimizers_registry
 from training.schedules import Constant, Linear
 from training.updater import Updater, freeze, trainable
 from utils.errors import ConfigError
@@ -173,3 +175,103 @@ def test_a_state_of_other_parameters_is_an_error():
     partial = Updater(net, Adam(net[0].parameters()), Constant(), CPU)
     with pytest.raises(ValueError, match="parameter group"):
         partial.load_state_dict(updater.state_dict())
+
+
+NOT_A_NUMBER = {
+    "gradient": lambda output: (output - output.detach()).abs().sqrt().sum(),  # 0, but its slope at 0 is infinite
+    "loss": lambda output: output.square().mean() + torch.tensor(float("inf")),  # its gradient is finite
+    "both": lambda output: output.mean() * float("nan"),
+}
+
+
+class Watched(nn.Module):
+    """A network with running statistics."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.norm = nn.BatchNorm1d(4)
+        self.net = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(self.norm(x))
+
+
+def step_on(updater: Updater, images: Tensor, loss=lambda output: output.square().mean()) -> dict[str, Tensor]:
+    with updater.micro_step(last=True):
+        value = loss(updater.wrapped(images))
+    updater.backward(value)
+    return updater.step(0.0)
+
+
+def updaters_of(name: str, fused: bool) -> list[Updater]:
+    """Return two equal updaters after two steps; ``fused``: with the kernels of a GPU, which the CPU has too."""
+    made = []
+    for _ in range(2):
+        net = Watched()
+        optimizer = optimizers_registry[name](net.parameters(), lr=0.1)
+        if fused:
+            optimizer.param_groups[0]["fused"], optimizer.param_groups[0]["foreach"] = True, False
+            optimizer._step_supports_amp_scaling = True  # as torch.optim's constructors do for fused=True
+        made.append(Updater(net, optimizer, Constant(), CPU, max_grad_norm=1.0))
+        for step in range(2):
+            step_on(made[-1], batch(step))
+    return made
+
+
+@pytest.mark.parametrize("fused", [False, True])
+@pytest.mark.parametrize("trouble", NOT_A_NUMBER)
+@pytest.mark.parametrize("name", optimizers_registry)
+def test_a_step_that_is_no_number_changes_nothing_and_says_so(name, trouble, fused):
+    """Weights, moments, step counts and what follows: as if it had never been."""
+    one, other = updaters_of(name, fused)
+    measured = step_on(one, batch(7), NOT_A_NUMBER[trouble])
+    assert not measured["grad_norm"].isfinite()
+    one.network.load_state_dict({**one.network.state_dict(), **dict(other.network.named_buffers())})  # a forward pass
+    assert_same(one.state_dict(), other.state_dict())
+    for updater in (one, other):
+        assert step_on(updater, batch(9))["grad_norm"].isfinite()
+    assert torch.equal(vector(one.network), vector(other.network))
+
+
+def test_running_statistics_survive_images_that_are_no_numbers():
+    updater, _ = updaters_of("adam", fused=False)
+    before = updater.network.norm.running_mean.clone()
+    step_on(updater, batch(7) * float("nan"))
+    assert torch.equal(updater.network.norm.running_mean, before)
+    step_on(updater, batch(8))
+    assert not torch.equal(updater.network.norm.running_mean, before)
+
+
+def test_one_bad_micro_batch_leaves_out_the_whole_step():
+    net = network()
+    updater = Updater(net, SGD(net.parameters()), Constant(), CPU, accumulate=3)
+    images = batch()
+    images[5] = float("nan")
+    take_step(updater, images)
+    assert torch.equal(vector(net), vector(network()))
+
+
+def test_a_fused_first_step_that_is_left_out_leaves_no_momentum():
+    """PyTorch's kernel would leave a buffer that it has made and never written."""
+    net = network()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9, fused=True)
+    for parameter in net.parameters():
+        optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    updater = Updater(net, optimizer, Constant(), CPU)
+    step_on(updater, batch(), NOT_A_NUMBER["both"])
+    step_on(updater, batch())
+    plain = network()
+    step_on(Updater(plain, torch.optim.SGD(plain.parameters(), lr=0.1, momentum=0.9), Constant(), CPU), batch())
+    torch.testing.assert_close(vector(net), vector(plain), rtol=0, atol=1e-7)
+
+
+def test_a_loss_that_is_finite_is_multiplied_by_one():
+    """Bit by bit: what guards against other losses must not change a run."""
+    nets = network(), network()
+    updater = Updater(nets[0], SGD(nets[0].parameters(), lr=0.1), Constant(), CPU)
+    step_on(updater, batch())
+    optimizer = SGD(nets[1].parameters(), lr=0.1)
+    nets[1](batch()).square().mean().backward()
+    optimizer.step()
+    assert torch.equal(vector(nets[0]), vector(nets[1]))

@@ -75,7 +75,7 @@ def test_other_errors_of_the_system_keep_their_traceback():
         main()
 
 
-@pytest.mark.parametrize("module", ["train", "inference", "datasets.prepare", "benchmarks.gaussian_baseline"])
+@pytest.mark.parametrize("module", ["train", "inference", "doctor", "datasets.prepare", "benchmarks.gaussian_baseline"])
 def test_every_command_explains_itself(module):
     told = subprocess.run([sys.executable, "-m", module, "--help"], capture_output=True, text=True, check=True)
     assert "python3" in told.stdout and "=" in told.stdout

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from datasets.loaders import Share
 from metrics.base import Metric
-from training import persistence
-from training.alarms import Alarm, Alarms, EmaLags, FigureTurnsUp
+from training import persistence, saving
+from training.alarms import Alarm, Alarms, EmaLags, FigureTurnsUp, ScaleCollapses
 from training.best import Best
 from training.clock import Clock
 from training.compiling import prepare_device
@@ -27,7 +27,7 @@ from training.speed import Speedometer
 from training.stepping import BatchFeed, MicroBatch, build_augmentations
 from training.updater import Updater, freeze, placed, trainable
 from training.validation import Validation
-from training.window import LossWindow, check_finite
+from training.window import LossWindow, complaints, means
 from utils import distributed
 from utils.class_registry import ClassRegistry
 from utils.seeding import derive_seed
@@ -89,7 +89,7 @@ class BaseTrainer(ABC):
 
     def build_alarms(self) -> list[Alarm]:
         """Return what watches over the logged values."""
-        return [EmaLags(), FigureTurnsUp()]
+        return [EmaLags(), FigureTurnsUp(), ScaleCollapses()]
 
     def module_in_training(self, name: str) -> nn.Module:
         """Return what the learning player calls: the network itself unless a family wraps it."""
@@ -164,7 +164,7 @@ class BaseTrainer(ABC):
         with self.clock.listening(), closing(self.run), closing(self.loggers):
             while self.step < train.steps and not self.clock.stop_due(self.step):
                 self.images_seen += self.images_per_step
-                self.window.add(self.train_step())
+                self.window.add(self.train_step(), self.step + 1)
                 self.step += 1
                 self.clock.count(self.images_per_step)
                 self.loggers.note(self.step, self.clock.forecast(train.steps - self.step))
@@ -174,7 +174,7 @@ class BaseTrainer(ABC):
                     self.validate()
                 if self.due(train.checkpoint_step) or self.clock.checkpoint_due(self.step):
                     self.save_checkpoint()
-            self.save_checkpoint()
+            saving.save_at_last(self)
         self.tell_the_end()
 
     def micro_batches(self, turn: int = 0) -> list[MicroBatch]:
@@ -194,18 +194,13 @@ class BaseTrainer(ABC):
         return self.step % interval == 0 or self.step == self.config.train.steps
 
     def log_losses(self) -> None:
-        values = self.window.read()
-        check_finite(values, self.step)
+        readings = self.window.read()
+        broken = complaints(readings, self.config.train.on_nonfinite)
+        values = means(readings)
+        for name, updater in self.updaters.items():
+            values |= {f"loss_scale_{name}": updater.scaler.get_scale()} if updater.scaler.is_enabled() else {}
         self.loggers.scalars(self.step, values, self.speedometer.read(self.clock.lap()))
-        self.sound_alarms(values)
-
-    def sound_alarms(self, values: dict[str, float]) -> None:
-        for trouble in self.alarms.look(values):
-            self.loggers.alarm(self.step, trouble)
-
-    def ema_distance(self) -> float:
-        """Return how far the averaged weights are from the weights, as a share of the weights' length."""
-        return relative_distance(self.average, self.networks[self.averaged])
+        self.loggers.alarms(self.step, broken + self.alarms.look(values))
 
     def validate(self) -> None:
         """Log what the family's validation sees; the networks in training are not touched."""
@@ -214,22 +209,26 @@ class BaseTrainer(ABC):
             with self.clock.aside("validation"):
                 for name, picture in self.validation.pictures().items():
                     self.loggers.image(self.step, name, picture)
-                figures = self.validation.figures() | {"val_ema_distance": self.ema_distance()}
+                distance = relative_distance(self.average, self.networks[self.averaged])
+                figures = self.validation.figures() | {"val_ema_distance": distance}
                 self.loggers.scalars(self.step, figures)
-            self.sound_alarms(figures)
+            self.loggers.alarms(self.step, self.alarms.look(figures))
             self.validation.warn(self.clock.share("validation"), self.say)
         if distributed.any_process(distributed.is_main() and self.best.is_better(figures), self.device):
-            if distributed.is_main():
-                self.best.remember(figures, self.step)
-            self.save_checkpoint()  # which drops the one that was best before
+            self.save_checkpoint(best=figures)  # which drops the one that was best before
 
-    def save_checkpoint(self) -> None:
-        """Write everything that the run needs to go on, unless it is there already."""
+    def save_checkpoint(self, best: dict[str, float] | None = None) -> None:
+        """Write what the run needs to go on, unless it is there; what the disk refuses is tried again after a while.
+
+        ``best``: the figures of the validation that found this step the best so far.
+        """
         if self.step == self.saved_step:
             return
-        check_finite(self.window.means(), self.step)
-        self.loggers.checkpoint(self.step, persistence.save(self))
-        self.clock.checkpoint_written()
+        complaints(self.window.look(), self.config.train.on_nonfinite)
+        path = saving.save(self, best)
+        self.clock.checkpoint_tried(written=path is not None)
+        if path is not None:
+            self.loggers.checkpoint(self.step, path)
 
     def tell_the_end(self) -> None:
         """Say how far the run is and where everything lies; after a signal, exit as its sender expects."""

@@ -9,13 +9,13 @@ from torch import Tensor, nn
 
 import models  # noqa: F401 - fills the registries
 import sampling  # noqa: F401
-from models.classifiers.export import load_noisy_classifier
 from models.diffusion.denoisers import Prediction
 from models.registry import codecs_registry, denoisers_registry, diffusion_models_registry
 from sampling.registry import guidance_registry, samplers_registry, sampling_levels_registry
 from training import persistence
 from training.config import Arguments, Coefficients
 from training.data import OFFERED
+from training.guides import GUIDES, check_guidance, open_guides
 from training.latents import open_codec, sizes_of
 from training.losses.builder import WeightedLosses, check_losses, check_no_stray_arguments
 from training.losses.diffusion import Demanding, DiffusionOutcome
@@ -30,18 +30,6 @@ from utils.batch import Condition
 from utils.errors import ConfigError
 from utils.schema import Fraction, PositiveInt, blame, section, settable_parameters
 from utils.seeding import ImageRng
-
-
-def open_classifier(trainer: GenerativeTrainer, path: str) -> nn.Module:
-    """Open an exported classifier of noisy pictures. Raises :class:`ConfigError` if it knows other classes."""
-    classifier = load_noisy_classifier(path)
-    if classifier.class_names != trainer.facts.class_names:
-        raise ConfigError(f"train.guide_path={path} names other classes than this model's data: train one on these")
-    return classifier.to(trainer.device)
-
-
-# What may guide besides the model itself: a parameter of a guidance, and how train.guide_path is opened for it.
-GUIDES = {"guide": persistence.load_guide, "classifier": open_classifier}
 
 
 @section
@@ -110,14 +98,7 @@ class BaseDiffusionTrainer(GenerativeTrainer):
         super().check_config()
         check_losses(losses_registry, self.config.losses_coef, self.config.losses_args, "losses_coef")
         check_no_stray_arguments(self.config.losses_args, self.config.losses_coef)
-        train = self.config.train
-        if train.guidance and self.roles.cls("guidance").needs_null_class and train.label_dropout == 0:
-            raise ConfigError(f"train.guidance={train.guidance} needs a null class: train with train.label_dropout=0.1")
-        asks = train.guidance and GUIDES.keys() & settable_parameters(self.roles.cls("guidance"))
-        if train.guide_path and not asks:
-            raise ConfigError(f"train.guide_path is set, but train.guidance={train.guidance} asks no other: remove it")
-        if asks and "classifier" in asks and train.codec != "identity":
-            raise ConfigError(f"train.guidance={train.guidance} knows images, not the latents of train.codec: use cfg")
+        check_guidance(self.config.train, self.roles)
 
     def build_networks(self) -> dict[str, nn.Module]:
         outputs = self.roles.cls("denoiser").outputs
@@ -218,13 +199,8 @@ class BaseDiffusionTrainer(GenerativeTrainer):
         self.quick_levels = self.roles.cls("sampling_levels")(**quick).levels(self.average)
         self.guided = self.average
         if self.config.train.guidance:
-            offered = {"num_classes": self.facts.num_classes, **self.open_guides()}
+            offered = {"num_classes": self.facts.num_classes, **open_guides(self)}
             self.guided = self.roles.build("guidance", denoiser=self.average, **offered)
-
-    def open_guides(self) -> dict[str, nn.Module | None]:
-        """Open ``train.guide_path`` as whatever the guidance takes; None where no file is named."""
-        path, takes = self.config.train.guide_path, settable_parameters(self.roles.cls("guidance"))
-        return {name: path and open_guide(self, path) for name, open_guide in GUIDES.items() if name in takes}
 
     def generate(self, labels: Tensor | None, indices: range, seed: int, quick: bool) -> Tensor:
         rng = ImageRng(seed, indices)

@@ -1,14 +1,13 @@
-"""What a logger is, and the two that talk to a person: a progress bar on a terminal, lines in a file."""
+"""What a person sees of a run: a progress bar, or lines."""
 
 import sys
 import time
 from datetime import timedelta
-from pathlib import Path
 
-from torch import Tensor
 from tqdm import tqdm
 
-Scalars = dict[str, float]
+from training.loggers.base import Logger, Scalars
+
 # What a person is told of the timing, and how it is written.
 SPEED = {
     "images_per_second": ("images_per_second", "{:.4g}"),
@@ -17,28 +16,6 @@ SPEED = {
     "peak_memory_gib": ("GiB", "{:.3g}"),
     "share_waiting_for_data": ("waiting", "{:.1%}"),
 }
-
-
-class Logger:
-    """Who is told of a run. By itself it says nothing: a member writes the methods for the events it cares for."""
-
-    def scalars(self, step: int, values: Scalars, timing: Scalars) -> None:
-        pass
-
-    def image(self, step: int, name: str, image: Tensor) -> None:
-        pass
-
-    def checkpoint(self, step: int, path: Path) -> None:
-        pass
-
-    def alarm(self, step: int, text: str) -> None:
-        pass
-
-    def note(self, step: int, text: str) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
 
 
 class ProgressBar(Logger):

@@ -1,0 +1,200 @@
+"""The zoo: every model trained for some minutes on two CPU cores, at a reduced size, and its samples.
+
+    python3 -m report.zoo minutes=4 [rows=[dcgan,sngan]] [out=DIR] [set=[...]]
+
+minutes   of training for each row; the number of steps that fits is measured first
+rows      which of report/zoo/rows.yaml; default: all. A row that has a line in report/zoo/zoo.jsonl is skipped
+out       the folder of the runs; default: runs/zoo. The same command again goes on where it was stopped
+set=[...] further words for train.py and inference.py, such as exp.device=cpu
+
+Leaves report/zoo/NAME.png (at most 60 KB), a line in report/zoo/zoo.jsonl, and docs/models.md up to date.
+"""
+
+import io
+import json
+import shlex
+import shutil
+import statistics
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from utils.command import command_of
+from utils.config import read_yaml
+from utils.errors import ConfigError, DataError, did_you_mean
+from utils.files import whole_file
+from utils.images import NAME_WIDTH
+from utils.schema import PositiveFloat, section
+
+ROOT = Path(__file__).parents[1]
+ZOO = ROOT / "report" / "zoo"
+CLASSES = ["caesar_salad", "chocolate_cake", "french_fries", "pizza", "spaghetti_bolognese", "sushi"]
+COLUMNS = 6  # pictures of each class
+LARGEST = 60_000  # bytes of a grid
+SPEED_STEPS = 40  # of the run that measures the speed
+NEVER = 10**9  # steps
+GRACE = 1.2  # a run may take that much longer than planned, on a machine that has become busy
+
+
+@dataclass(frozen=True)
+class Row:
+    """A model of the zoo: a config and what is overridden in it."""
+
+    name: str
+    config: str
+    overrides: tuple[str, ...]
+
+    @property
+    def words(self) -> list[str]:
+        return [f"exp.config_path={self.config}", *self.overrides]
+
+
+@section
+class Settings:
+    """What the command takes."""
+
+    minutes: PositiveFloat
+    rows: list[str] = field(default_factory=list)
+    out: str = "runs/zoo"
+    set: list[str] = field(default_factory=list)
+
+
+@command_of(Settings)
+def main(settings: Settings) -> None:
+    table = rows_of_the_zoo()
+    for name in settings.rows:
+        if name not in table:
+            raise ConfigError(f"rows: '{name}' is not in report/zoo/rows.yaml.{did_you_mean(name, list(table))}")
+    failed = []
+    for name in settings.rows or table:
+        if name in results():
+            print(f"{name}: done already (to do it again, delete its line in report/zoo/zoo.jsonl)")
+            continue
+        try:
+            Keeper(table[name], settings).run()
+        except DataError as error:
+            failed.append(name)
+            print(f"{name}: {error}", flush=True)
+    write_page()
+    if failed:
+        raise DataError(f"these rows failed: {', '.join(failed)}; the same command goes on with them")
+
+
+def write_page() -> None:
+    """Bring docs/models.md up to date, in a process of its own: it builds every model."""
+    subprocess.run([sys.executable, "-m", "report.models"], cwd=ROOT, check=True)
+
+
+def rows_of_the_zoo() -> dict[str, Row]:
+    """Read report/zoo/rows.yaml."""
+    table = read_yaml(ZOO / "rows.yaml")
+    return {name: Row(name, row["config"], (*table["shared"], *row["set"])) for name, row in table["rows"].items()}
+
+
+def results() -> dict[str, dict[str, Any]]:
+    """Return the lines of zoo.jsonl by name."""
+    path = ZOO / "zoo.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    return {line["name"]: line for line in lines}
+
+
+class Keeper:
+    """The way from a row to its picture and its line. What is done already is found in the run folders."""
+
+    def __init__(self, row: Row, settings: Settings):
+        self.row, self.settings = row, settings
+        self.out = Path(settings.out).expanduser().resolve()
+
+    def run(self) -> None:
+        steps = self.fitting_steps()
+        words = [*self.row.words, f"exp.run_name={self.row.name}", f"train.steps={steps}", *quiet(max(steps // 20, 1))]
+        stop = f"train.stop_after_minutes={GRACE * self.settings.minutes:g}"
+        command = self.call("train.py", [*words, stop])
+        grid, sampling = self.sample(words)
+        keep_small(grid, ZOO / f"{self.row.name}.png")
+        record = {"name": self.row.name, "command": command, "sampling": sampling, **self.figures()}
+        with whole_file(ZOO / "zoo.jsonl") as file:
+            file.writelines(json.dumps(line) + "\n" for line in (results() | {self.row.name: record}).values())
+
+    def sample(self, words: list[str]) -> tuple[Path, str]:
+        """Draw some classes; return the grid, and the command."""
+        folder = self.out / f"{self.row.name}_samples"
+        shutil.rmtree(folder, ignore_errors=True)  # of an attempt that did not end
+        asked = [f"inference.classes=[{','.join(CLASSES)}]", f"inference.num_images={COLUMNS * len(CLASSES)}"]
+        command = self.call(
+            "inference.py", [*words, "train.checkpoint_path=latest", *asked], f"inference.out_dir={folder}"
+        )
+        return folder / "grid.png", command
+
+    def figures(self) -> dict[str, Any]:
+        """Return what the run's logs say: time, images, and the losses of the last log step."""
+        run = self.out / self.row.name
+        trained = [line for line in read_lines(run / "metrics.jsonl") if "val_ema_distance" not in line]
+        step = trained[-1].pop("step")
+        return {
+            "seconds": round(read_lines(run / "timing.jsonl")[-1]["seconds"]),
+            "steps": step,
+            "images": step * images_per_step(run),
+            "losses": {name: round(value, 4) for name, value in trained[-1].items()},
+        }
+
+    def call(self, script: str, words: list[str], *private: str) -> str:
+        """Run a command of this project; what it prints is shown. Return it without folders of this machine.
+
+        Raises :class:`DataError` when it fails.
+        """
+        words = [script, *words, *self.settings.set]
+        places = [f"exp.exp_dir={self.out}", *private]
+        if subprocess.run([sys.executable, *words, *places], cwd=ROOT).returncode:
+            raise DataError(f"this failed: python3 {shlex.join(words)}")
+        return f"python3 {shlex.join(words)}"
+
+    def fitting_steps(self) -> int:
+        """Measure the speed, once, and return the steps that the minutes hold."""
+        name = f"{self.row.name}_speed"
+        timing = self.out / name / "timing.jsonl"
+        if not timing.exists():
+            self.call("train.py", [*self.row.words, f"train.steps={SPEED_STEPS}", *quiet(5), f"exp.run_name={name}"])
+        lines = [line for line in read_lines(timing) if "images_per_second" in line]
+        speed = statistics.median(line["images_per_second"] for line in lines[1:])
+        return max(int(self.settings.minutes * 60 * speed / images_per_step(self.out / name)), 20)
+
+
+def quiet(log_step: int) -> list[str]:
+    """Return words that leave out validation and checkpoints but the last ones, which are small."""
+    return [
+        f"train.log_step={log_step}",
+        f"train.val_step={NEVER}",
+        f"train.checkpoint_step={NEVER}",
+        "train.val_num_images=8",
+    ]
+
+
+def images_per_step(run: Path) -> int:
+    config = read_yaml(run / "config.yaml")
+    return config["data"]["train_batch_size"] * config["train"].get("disc_steps", 1)
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def keep_small(grid: Path, kept: Path) -> None:
+    """Copy a grid of class rows with as many columns as ``LARGEST`` bytes hold."""
+    picture = Image.open(grid)
+    column = (picture.width - NAME_WIDTH) // COLUMNS
+    for columns in range(COLUMNS, 0, -1):
+        packed = io.BytesIO()
+        picture.crop((0, 0, NAME_WIDTH + columns * column, picture.height)).save(packed, "PNG", optimize=True)
+        if packed.tell() <= LARGEST:
+            break
+    with whole_file(kept, "wb") as file:
+        file.write(packed.getvalue())
+
+
+if __name__ == "__main__":
+    main()
