@@ -17,7 +17,7 @@ from datasets.decoding import is_image_name, read_image
 from datasets.parallel import map_chunks
 from datasets.registry import datasets_registry
 from utils.cache import cached_json, fingerprint
-from utils.errors import ConfigError, DataError
+from utils.errors import ConfigError, DataError, did_you_mean
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +46,17 @@ class Listing:
             name = self.class_names[min(emptied)] if self.class_names else "the folder"
             raise DataError(f"no image of {name} can be read: replace or remove it")
         return Listing(self.class_names, *pick, self.ignored)
+
+    def of_classes(self, names: Sequence[str]) -> "Listing":
+        """Return the listing of these classes alone. Raises ``ConfigError`` for one that is not there."""
+        for name in names:
+            if name not in self.class_names:
+                raise ConfigError(f"dataset_args.classes: no class '{name}'.{did_you_mean(name, self.class_names)}")
+        kept = sorted(set(names))
+        new_label = {self.class_names.index(name): label for label, name in enumerate(kept)}
+        rows = [row for row, label in enumerate(self.labels) if label in new_label]
+        files, stamps = [self.files[row] for row in rows], [self.stamps[row] for row in rows]
+        return Listing(kept, files, [new_label[self.labels[row]] for row in rows], stamps, self.ignored)
 
 
 def list_images(root: Path) -> Listing:
@@ -120,13 +131,22 @@ class ImageFolder(ImageDataset):
     ``on_bad_image="error"``: an unreadable file is a ``DataError`` when its turn comes. ``"skip"``: the first time all
     files are decoded once, and those that cannot be read are left out from the start (``bad_files``, and a warning),
     so that none can turn up in the middle of training; the answer is kept in the cache until the folder changes.
+
+    ``classes``: only these class folders; empty: all.
     """
 
-    def __init__(self, root: str, image_size: int = 64, on_bad_image: Literal["error", "skip"] = "error"):
+    def __init__(
+        self,
+        root: str,
+        image_size: int = 64,
+        on_bad_image: Literal["error", "skip"] = "error",
+        classes: list[str] = [],  # noqa: B006 (only read)
+    ):
         if image_size < 1:
             raise ConfigError(f"image_size is {image_size}: it should be at least 1")
         self.root = Path(root)
         listing = list_images(self.root)
+        listing = listing.of_classes(classes) if classes else listing
         self.bad_files = find_bad_images(self.root, listing, image_size) if on_bad_image == "skip" else []
         if self.bad_files:
             listing = listing.without(self.bad_files)

@@ -31,6 +31,7 @@ class Packed(ImageDataset):
     The array lies in ``cache_dir`` (default: the cache folder, see :mod:`utils.cache`) under a key of the folder's
     content, so that a changed folder is built anew, and the pack of its former state deleted. It appears whole or not
     at all; when two processes build at once, the first to finish wins and the other takes its array.
+    ``classes``: only these class folders; a pack of some does not replace the pack of all.
     """
 
     def __init__(
@@ -39,14 +40,15 @@ class Packed(ImageDataset):
         image_size: int = 64,
         on_bad_image: Literal["error", "skip"] = "error",
         cache_dir: str | None = None,
+        classes: list[str] = [],  # noqa: B006 (only read)
     ):
-        folder = ImageFolder(root, image_size, on_bad_image)
+        folder = ImageFolder(root, image_size, on_bad_image, classes)
         self.class_names, self.files, self.labels = folder.class_names, folder.files, folder.labels
         self.content_key, self.image_shape = folder.content_key, folder.image_shape
         self.bad_files, self.ignored = folder.bad_files, folder.ignored
         place = Path(root).resolve()
         home = Path(cache_dir).expanduser() if cache_dir else cache.cache_dir() / "packed"
-        shelf = home / f"{place.name}-{fingerprint(place)[:8]}-{image_size}"
+        shelf = home / f"{place.name}-{fingerprint(place, *sorted(set(classes)))[:8]}-{image_size}"
         self.folder = shelf / fingerprint(VERSION, folder.content_key)
         if open_pack(self.folder, folder) is None:
             build_pack(self.folder, folder)

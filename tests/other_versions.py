@@ -49,7 +49,7 @@ def runs(command: list[str]) -> bool:
 
 def requirements() -> list[str]:
     """Return what the project and its tests need besides PyTorch, one word each."""
-    files = [ROOT / "requirements-base.txt", ROOT / "requirements-dev.txt"]
+    files = [ROOT / f"requirements-{name}.txt" for name in ("base", "report", "dev")]
     lines = [line.partition("#")[0].strip() for file in files for line in file.read_text().splitlines()]
     return [line for line in lines if line and not line.startswith("-r")]
 

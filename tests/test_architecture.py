@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "metrics": {"utils"},
     "evaluation": {"utils", "datasets", "models", "metrics"},
     "training": {"utils", "datasets", "models", "sampling", "metrics", "evaluation"},
-    "report": {"utils", "datasets", "models", "sampling", "metrics", "evaluation", "training"},
+    "report": {"utils", "datasets", "models", "sampling", "metrics", "evaluation", "training", "train", "inference"},
 }
 COMMANDS = sorted(ROOT.glob("*.py"))
 FILES = {path: package for package in MAY_IMPORT for path in sorted((ROOT / package).rglob("*.py"))}

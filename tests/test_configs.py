@@ -13,11 +13,15 @@ from models.autoencoders.kl import KLAutoencoder
 from models.classifiers.export import Description, export_classifier
 from models.classifiers.resnet import ResNet
 from training.launch import load_trainer
-from utils.config import find, load_tree
+from utils.config import find, load_tree, read_yaml
 
 ROOT = Path(__file__).parents[1]
-FILES = sorted(path for path in (ROOT / "configs").rglob("*.yaml") if path.parent.name != "base")
-EXPERIMENTS = [path for path in FILES if path.parent.name != "inference"]
+SMALL = ROOT / "configs" / "experiments"  # those of the reports have a header of their own (tests/report)
+STUDIES = [path for path in SMALL.rglob("*.yaml") if "of" in read_yaml(path)]  # train nothing
+FILES = sorted(
+    path for path in (ROOT / "configs").rglob("*.yaml") if path.parent.name != "base" and path not in STUDIES
+)
+EXPERIMENTS = [path for path in FILES if path.parent.name != "inference" and SMALL not in path.parents]
 INFERENCE = [path for path in FILES if path.parent.name == "inference"]
 
 
@@ -57,6 +61,7 @@ def use_food(tiny_food: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def small(file: Path) -> list[str]:
     """Return overrides that leave the model as it is and take the data down to the tiny folder."""
     words = [f"exp.config_path={file}", "exp.device=cpu", "train.val_metrics=[]"]
+    words += ["dataset_args.classes=[bun,roll]"] if SMALL in file.parents else []
     return words if "quickstart" in file.stem else [*words, "data.dev_per_class=1"]
 
 

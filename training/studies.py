@@ -184,6 +184,7 @@ def weights_origin(trainer: BaseTrainer) -> dict[str, Any]:
         "training_images_seen": checkpoint["images_seen"],
         "training_seed": checkpoint["config"]["exp"]["seed"],
         "weights": describe_average(trainer),
+        "parameters": sum(weight.numel() for weight in trainer.average.parameters()),
         "initial_weights": checkpoint.get("initial_weights"),  # random, or another file of this project
         "foreign_weights": foreign_weights(checkpoint),
     }

@@ -185,3 +185,20 @@ def test_a_copy_of_a_folder_has_its_content_key(make_folder, tmp_path):
     folder = make_folder("d", {"a": 2})
     shutil.copytree(folder, tmp_path / "copy")
     assert ImageFolder(str(folder), 16).content_key == ImageFolder(str(tmp_path / "copy"), 16).content_key
+
+
+def test_some_classes_are_what_a_folder_of_these_alone_would_be(make_folder):
+    every = make_folder("all", {"apple": 2, "bun": 3, "cake": 1})
+    some = ImageFolder(str(every), 16, classes=["cake", "apple"])
+    assert (some.class_names, some.files) == (["apple", "cake"], ["apple/0.png", "apple/1.png", "cake/0.png"])
+    assert some.labels.tolist() == [0, 0, 1]
+    whole = ImageFolder(str(every), 16)
+    assert torch.equal(some.images_at([2]), whole.images_at([5]))
+    assert some.content_key != whole.content_key
+    shutil.rmtree(every / "bun")
+    assert ImageFolder(str(every), 16).content_key == some.content_key
+
+
+def test_a_class_that_is_not_there_is_one_line_with_the_nearest_name(make_folder):
+    with pytest.raises(ConfigError, match=r"dataset_args.classes: no class 'aple'. Did you mean 'apple'"):
+        ImageFolder(str(make_folder("d", {"apple": 1, "bun": 1})), 16, classes=["aple"])

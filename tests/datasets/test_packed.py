@@ -133,3 +133,13 @@ def test_a_cache_that_cannot_be_written_is_one_line_with_the_fix(make_folder, tm
 def test_the_pack_lies_in_the_cache_folder_by_default(make_folder, tmp_path, monkeypatch):
     monkeypatch.setenv("MISE_CACHE", str(tmp_path / "mine"))
     assert Packed(str(make_folder("d", {"a": 1})), 16).folder.is_relative_to(tmp_path / "mine" / "packed")
+
+
+def test_a_pack_of_some_classes_and_the_pack_of_all_stand_side_by_side(make_folder, cache):
+    folder = str(make_folder("d", {"apple": 2, "bun": 3}))
+    whole = Packed(folder, 16, cache_dir=str(cache))
+    some = Packed(folder, 16, cache_dir=str(cache), classes=["bun"])
+    assert len(packs(cache)) == 2 and torch.equal(some.pixels(), whole.pixels()[2:])
+    times = [(it.folder / "images.npy").stat().st_mtime_ns for it in (whole, some)]
+    again = [Packed(folder, 16, cache_dir=str(cache)), Packed(folder, 16, cache_dir=str(cache), classes=["bun"])]
+    assert [(it.folder / "images.npy").stat().st_mtime_ns for it in again] == times
