@@ -18,15 +18,17 @@ class Judge:
     """Compares generated images with real ones.
 
     ``metrics`` are set metrics by name. One that names no features shares those of the first that does, and takes the
-    standard ones where none does. Each feature network runs once over the images, whichever metrics need it; features
-    of the real images are kept on disk. ``stages`` counts the seconds of features and of distances.
+    ``standard`` ones where none does. Each feature network runs once over the images, whichever metrics need it;
+    features of the real images are kept on disk. ``stages`` counts the seconds of features and of distances.
     """
 
-    def __init__(self, metrics: dict[str, SetMetric], device: torch.device | str = "cpu"):
+    def __init__(
+        self, metrics: dict[str, SetMetric], device: torch.device | str = "cpu", standard: FeatureSpec | None = None
+    ):
         for name, metric in metrics.items():
             if not isinstance(metric, SetMetric):
                 raise TypeError(f"metric '{name}' does not compare two sets of images")
-        shared = next((metric.features for metric in metrics.values() if metric.features), FeatureSpec())
+        shared = next((metric.features for metric in metrics.values() if metric.features), standard or FeatureSpec())
         for metric in metrics.values():
             metric.features = metric.features or shared
         self.metrics = metrics

@@ -25,8 +25,10 @@ from report import repository
 from report.handed_in import ROOT, Place, Point, Submission, points_of_checkpoint, points_of_configs, points_of_report
 from utils.command import command
 from utils.config import parse_overrides, read_yaml
+from utils.errors import ConfigError, did_you_mean
 from utils.schema import bind, section
 
+PARTS = {"configs", "checkpoints", "commands", "reports", "requirements", "repository"}
 BY_HAND = """What you must do by hand:
   - keep the repository private while the task asks for that, and add the checkers' accounts as collaborators
   - push the commit that was checked, with checkpoints/, and open both reports there once: pictures must show
@@ -78,6 +80,8 @@ def all_points(settings: Settings) -> Iterator[Point]:
         "commands": lambda place: points_of_commands(place, settings),
         "reports": points_of_report,
     }
+    for name in set(settings.only) - PARTS:
+        raise ConfigError(f"only: there is no part '{name}'.{did_you_mean(name, sorted(PARTS))}")
     once = {
         "requirements": lambda: points_of_requirements(root, settings.install),
         "repository": lambda: repository.points(root),

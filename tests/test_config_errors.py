@@ -90,6 +90,7 @@ OVERRIDES: list[tuple[str, str, tuple[str, ...]]] = [
     ("diffusion", "metrics_args.fid.dims=100", ("metrics_args.fid: dims=100", "64, 192, 768 or 2048")),
     ("diffusion", "losses_coef.msee=1", ("losses_coef", "Did you mean 'mse'?")),
     ("diffusion", "losses_coef.edm=much", ("losses_coef.edm", "number")),
+    ("diffusion", "losses_coef.edm=-1", ("losses_coef.edm=-1", "greater than 0")),
     ("diffusion", "losses_args.edm.p=1", ("losses_args.edm.p", "takes none, remove it")),
     ("diffusion", "losses_args.mse.p=1", ("losses_args.mse", "no loss of that name is used: remove it")),
     ("gan", "gen_losses.softplus=1", ("gen_losses", "Did you mean 'softplus_gen'?")),

@@ -7,7 +7,7 @@ from utils.errors import ConfigError
 from utils.schema import NonNegativeInt, PositiveFloat, PositiveInt, Switch, section
 
 Arguments = dict[str, Any]  # checked against the chosen class's constructor
-Coefficients = dict[str, float]  # loss name: weight in the sum
+Coefficients = dict[str, PositiveFloat]  # loss name: weight in the sum
 
 
 @section

@@ -11,6 +11,7 @@ from torch import Tensor
 from datasets.base import ImageDataset
 from evaluation.registry import analyses_registry
 from metrics.base import Metric, SetMetric
+from metrics.fid import FID
 from metrics.judge import Judge
 from metrics.registry import metrics_registry
 from training.config import CommonConfig
@@ -65,7 +66,7 @@ def build_judge(config: CommonConfig, device: torch.device) -> Judge | None:
     metrics = build_metrics(config, SetMetric)
     if not metrics:
         return None
-    judge = Judge(metrics, device)
+    judge = Judge(metrics, device, standard=FID(**without_nulls(config.metrics_args.get("fid", {}))).features)
     try:
         judge.prepare()
     except MetricError as error:

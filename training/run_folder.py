@@ -37,8 +37,9 @@ class RunFolder:
     """Where a run keeps its config, environment, logs, images and checkpoints."""
 
     def __init__(self, config: CommonConfig):
+        config.exp.run_name = run_name(config)  # so that the config in the run folder, given again, means this run
         self.config = config
-        self.path = Path(config.exp.exp_dir).expanduser() / run_name(config)
+        self.path = Path(config.exp.exp_dir).expanduser() / config.exp.run_name
         self.checkpoints = self.path / "checkpoints"
         self.images = self.path / "images"
         self.snapshots = self.path / "ema"  # averages of weights, if the EMA keeps any

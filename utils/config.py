@@ -27,7 +27,16 @@ def load_tree(arguments: list[str]) -> Tree:
     path = overrides.get("exp", {}).get("config_path")
     if not isinstance(path, str):
         raise ConfigError("exp.config_path=FILE is missing: name the YAML file of the experiment")
-    return resolve(overlay(read_file(Path(path).expanduser()), overrides))
+    return at_home(resolve(overlay(read_file(Path(path).expanduser()), overrides)))
+
+
+def at_home(value: Any) -> Any:
+    """Put the home folder in place of a leading ``~/``, which no shell does behind an equals sign."""
+    if isinstance(value, dict):
+        return {key: at_home(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [at_home(one) for one in value]
+    return str(Path(value).expanduser()) if isinstance(value, str) and value.startswith("~/") else value
 
 
 def parse_overrides(arguments: list[str]) -> Tree:
@@ -36,7 +45,12 @@ def parse_overrides(arguments: list[str]) -> Tree:
     for argument in arguments:
         key, equals, _ = argument.partition("=")
         if not equals or not all(part.isidentifier() for part in key.split(".")):
-            raise ConfigError(f"'{argument}' is not an override: write section.key=value")
+            like = (
+                ""
+                if equals or not argument.endswith((".yaml", ".yml"))
+                else f": for this file exp.config_path={argument}"
+            )
+            raise ConfigError(f"'{argument}' is not an override: write section.key=value{like}")
         try:
             one = OmegaConf.to_container(OmegaConf.from_dotlist([argument]))
         except (OmegaConfBaseException, YAMLError, ValueError) as error:

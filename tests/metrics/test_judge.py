@@ -221,3 +221,9 @@ def test_the_key_of_a_set_holds_content_size_and_choice():
     keys = [ImageSet.of(Dataset(size), rows).content_key for size in (10, 12) for rows in (None, [1, 2], [1, 3])]
     assert len(set(keys)) == 6
     assert ImageSet.of(Dataset()).content_key == ImageSet.of(Dataset()).content_key
+
+
+def test_a_metric_alone_without_settings_takes_those_of_the_judge():
+    standard = FeatureSpec("colours", 3, "w.pth")
+    assert Judge({"kid": KID()}, standard=standard).metrics["kid"].features == standard
+    assert Judge({"kid": KID(dims=64)}, standard=standard).metrics["kid"].features.dims == 64

@@ -140,6 +140,12 @@ def test_a_student_who_hands_in_one_family_is_asked_for_one(fork, capsys):
     assert lines_of(capsys, fork, "only=[configs,checkpoints,reports]") == (0, [])
 
 
+def test_a_part_that_there_is_not_is_no_success(fork):
+    with pytest.raises(SystemExit) as stop:
+        check.main([f"root={fork}", "only=[checkpoint]"])
+    assert stop.value.code == 2
+
+
 def test_a_folder_that_is_no_repository_is_told_so(fork, capsys):
     shutil.rmtree(fork / ".git")
     status, (line,) = lines_of(capsys, fork, "only=[repository]")

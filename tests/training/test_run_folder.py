@@ -9,6 +9,7 @@ import pytest
 from datasets.leaks import Leak
 from tests.helpers import trainer_of
 from training.config import EVERYTHING, MAY_CHANGE
+from training.launch import load_trainer
 from training.run_folder import RunFolder, environment, plain, run_name
 from training.trainers.registry import FAMILIES, trainer_class
 from utils.config import read_yaml, to_yaml
@@ -205,3 +206,10 @@ def test_left_out_files_are_listed(tmp_path):
     leak = Leak(**{name: f"the {name}" for name in names})
     run.list_left_out([leak])
     assert (run.path / "left_out.txt").read_text() == f"{leak.train_file} shows {leak.test_file}\n"
+
+
+def test_the_config_in_a_run_s_folder_means_that_run(tmp_path):
+    """A person gives it as ``exp.config_path`` to continue or study the run; its file's stem is only ``config``."""
+    run = start(tmp_path)
+    again = load_trainer([f"exp.config_path={run.path / 'config.yaml'}"])
+    assert RunFolder(again.config).path == run.path

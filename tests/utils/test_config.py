@@ -166,3 +166,16 @@ def test_null_removes_an_inherited_argument_that_the_new_class_does_not_take():
 
 def test_null_that_removes_nothing_stays_so_that_its_name_is_checked():
     assert overlay({"ema_args": {}}, {"ema_args": {"haflife": None}})["ema_args"] == {"haflife": None}
+
+
+def test_a_leading_tilde_is_the_home_folder_in_every_value(files, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/ada")
+    folder = files(run="data: {input_train_dir: ~/food/train, folders: [~/a, b~/c]}")
+    tree = load(folder, "inference.out_dir=~/samples")
+    assert tree["data"] == {"input_train_dir": "/home/ada/food/train", "folders": ["/home/ada/a", "b~/c"]}
+    assert tree["inference"]["out_dir"] == "/home/ada/samples"
+
+
+def test_a_config_as_a_bare_word_is_told_how_it_is_given():
+    with pytest.raises(ConfigError, match=r"for this file exp\.config_path=configs/quickstart\.yaml"):
+        load_tree(["configs/quickstart.yaml"])
