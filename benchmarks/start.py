@@ -22,7 +22,7 @@ trainer = load_trainer(sys.argv[1:])
 trainer.setup()
 trainer.open_run()
 trainer.images_seen += trainer.images_per_step
-trainer.window.add(trainer.train_step())
+trainer.window.add(trainer.train_step(), 1)
 trainer.window.read()
 """
 IMPORT_TORCH = "import torch, torchvision.models, torch._dynamo"

@@ -61,7 +61,7 @@ def run_steps(trainer: BaseTrainer, count: int) -> dict[str, float]:
     for _ in range(count):
         trainer.clock.stop_due(trainer.step)
         trainer.images_seen += trainer.images_per_step
-        trainer.window.add(trainer.train_step())
+        trainer.window.add(trainer.train_step(), trainer.step + 1)
         trainer.step += 1
         trainer.clock.count(trainer.images_per_step)
         trainer.clock.forecast(train.steps - trainer.step)

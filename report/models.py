@@ -20,9 +20,10 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from models import registry  # importing the package fills it
 from report.zoo import results, rows_of_the_zoo
-from training.check import count, count_operations
+from training.check import count
 from training.data import Facts, open_split
 from training.launch import load_trainer
+from training.speed import count_operations
 from utils.class_registry import ClassRegistry
 from utils.command import command
 from utils.config import read_yaml

@@ -1,5 +1,7 @@
 """What all tests share: nothing of the user's is read, nothing goes over the network, and two cores are enough."""
 
+import signal
+
 import pytest
 import torch
 
@@ -10,6 +12,13 @@ def cache_of_the_tests(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MISE_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def ctrl_c_is_heard():
+    """A shell's background jobs ignore it, and so would every process that the tests start."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 from torch.autograd.graph import saved_tensors_hooks
-from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
+
+from training.speed import GIB, count_operations
 
 if TYPE_CHECKING:
     from training.trainers.base import BaseTrainer
 
-GIB = 1024**3
-CPU_ATTENTION = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu  # the one PyTorch forgets to count
 ADAM_COPIES = 4  # float32 weights, gradients and Adam's two moments
 
 
@@ -52,18 +51,6 @@ def measure(run: Callable[[], Any], network: nn.Module) -> tuple[int, int]:
     with saved_tensors_hooks(keep, lambda tensor: tensor):
         operations = count_operations(run)
     return operations, sum(seen.values())
-
-
-def count_operations(run: Callable[[], Any]) -> int:
-    """Return the floating-point operations of a pass: two for each multiply-add."""
-    with FlopCounterMode(display=False, custom_mapping={CPU_ATTENTION: attention_operations}) as counter:
-        run()
-    return counter.get_total_flops()
-
-
-def attention_operations(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
-    """Count from the shapes of queries, keys and values, which is what the counter gives."""
-    return sdpa_flop_count(query, key, value)
 
 
 def count(network: nn.Module) -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
 from utils.distributed import world_size
 
@@ -44,7 +44,7 @@ def looking(networks: dict[str, nn.Module]) -> Iterator[None]:
     try:
         for network in networks.values():
             network.eval()
-        with torch.no_grad(), torch.compiler.set_stance("force_eager"):
+        with torch.compiler.set_stance("force_eager"):  # with gradients: PyTorch's counter fails without, on a StyleGAN
             yield
     finally:
         for name, network in networks.items():
@@ -53,9 +53,25 @@ def looking(networks: dict[str, nn.Module]) -> Iterator[None]:
 
 def count_operations(run: Callable[[], Any]) -> int:
     """Return the floating-point operations of a pass: matrix products and convolutions, a product and a sum are two."""
-    with FlopCounterMode(display=False) as counter:
+    with FlopCounterMode(display=False, custom_mapping=CPU_ATTENTION) as counter:
         run()
     return counter.get_total_flops()
+
+
+def attention_operations(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
+    """Count from the shapes of queries, keys and values, which is what the counter gives."""
+    return sdpa_flop_count(query, key, value)
+
+
+def attention_operations_backward(gradient: Any, query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
+    return sdpa_backward_flop_count(gradient, query, key, value)
+
+
+# The attention that PyTorch's counter forgets, by its operation.
+CPU_ATTENTION = {
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: attention_operations,
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: attention_operations_backward,
+}
 
 
 def operations_per_image(trainer: BaseTrainer) -> float:

@@ -48,7 +48,7 @@ def floats(state) -> list[torch.Tensor]:
 
 
 SKIP = {"train.on_nonfinite": "skip"}
-FIRST = {"diffusion": "edm", "gan": "r1", "supervised": "cross_entropy"}
+FIRST = {"diffusion": "edm", "gan": "r1", "supervised": "cross_entropy", "autoencoder": "kl"}
 
 
 @pytest.mark.parametrize("family", FAMILIES)

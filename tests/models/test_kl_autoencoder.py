@@ -9,8 +9,8 @@ from torch import nn
 
 from models.autoencoders.base import Posterior
 from models.autoencoders.kl import Double, Halve, KLAutoencoder, ResidualUnit
+from models.diffusion.to_diffusers import copy_attention, copy_layer
 from models.layers.blocks import GroupNorm, SelfAttention
-from tests.models.test_unet_against_diffusers import copy_attention, copy_layer
 from utils.errors import ConfigError
 
 STABLE_DIFFUSION = {"channel_mult": [1, 2, 4, 4], "latent_channels": 4}

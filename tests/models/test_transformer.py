@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from models.diffusion.to_diffusers import copy_layer, copy_resampling, copy_residual
 from models.diffusion.unet import UNet
 from models.layers.embedding import LabelTokens
 from models.layers.transformer import Attention, SpatialTransformer, TransformerBlock
-from tests.models.test_unet_against_diffusers import copy_layer, copy_resampling, copy_residual
 from utils.batch import Condition
 from utils.errors import ConfigError
 

@@ -9,7 +9,8 @@ from torch import nn
 import train
 from tests.helpers import trainer_of
 from tests.runs import FAMILIES, words, write_config
-from training.check import count, count_operations, measure, weight_bytes
+from training.check import count, measure, weight_bytes
+from training.speed import count_operations
 
 
 @pytest.mark.parametrize("family", FAMILIES)

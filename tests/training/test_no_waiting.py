@@ -23,7 +23,7 @@ def test_on_a_gpu_no_step_waits(family, overrides, tmp_path):
             if step == 3:  # compiled by now
                 torch.cuda.set_sync_debug_mode("error")
             trainer.images_seen += trainer.images_per_step
-            trainer.window.add(trainer.train_step())
+            trainer.window.add(trainer.train_step(), trainer.step)
             trainer.step += 1
     finally:
         torch.cuda.set_sync_debug_mode("default")
