@@ -6,9 +6,15 @@ from pathlib import Path
 from typing import Literal
 
 from training.checkpoints import checkpoint_name
-from training.config import TrainSection
+from training.config import CommonConfig, TrainSection
 from utils.errors import ConfigError
 from utils.files import whole_file
+
+
+def check_best(config: CommonConfig) -> None:
+    """Raise :class:`ConfigError` when a run would choose its best checkpoint on the test split."""
+    if config.train.best_metric is not None and config.data.dev_per_class == 0:
+        raise ConfigError("train.best_metric would choose on the test split: data.dev_per_class holds a dev set out")
 
 
 class Best:

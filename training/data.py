@@ -60,6 +60,11 @@ class Data:
     leaks: list[Leak]  # training files that show a test photo, left out
     facts: Facts
 
+    @property
+    def mark(self) -> str:
+        """How the names of a validation's figures begin: those of the test split say what they are."""
+        return "val_test_" if self.dev is None else "val_"
+
 
 def open_split(roles: Roles, split: str) -> ImageDataset:
     """Open the ``train`` or ``val`` split of the dataset that the config names."""
@@ -98,9 +103,12 @@ def open_training_data(roles: Roles, say: Say) -> Data:
     return Data(train, dev, leaks, Facts.of(train, data.conditional))
 
 
-def open_held_out(roles: Roles, data: Data) -> ImageDataset:
+def open_held_out(roles: Roles, data: Data, say: Say) -> ImageDataset:
     """Return what a run in training is judged on: the dev set, or the test split where none is held out."""
-    return open_split(roles, "val") if data.dev is None else data.dev
+    if data.dev is not None:
+        return data.dev
+    say("validation looks at the test split, so choose nothing by it: data.dev_per_class holds a dev set out")
+    return open_split(roles, "val")
 
 
 def hold_out(train: ImageDataset, per_class: int) -> tuple[ImageDataset, ImageDataset | None]:

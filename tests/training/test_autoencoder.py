@@ -127,7 +127,7 @@ def test_figures_of_sets_carry_their_size_in_training(tmp_path, monkeypatch):
     changes = {"train.val_metrics": ["psnr", "fid"], "metrics_args.fid.dims": 64}
     trainer = trainer_of(tmp_path, "autoencoder", changes=changes)
     trainer.setup()
-    assert trainer.validation.figures().keys() == {"val_psnr", "val_quick40_fid64"}
+    assert trainer.validation.figures().keys() == {"val_test_psnr", "val_test_quick40_fid64"}
 
 
 def test_the_grid_shows_each_original_with_its_reconstruction_on_its_right():

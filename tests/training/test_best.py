@@ -57,6 +57,7 @@ def test_without_a_metric_nothing_is_remembered(tmp_path):
 
 
 METRICS = {
+    "data.dev_per_class": 1,
     "train.val_metrics": ["fid"],
     "metrics_args": {"fid": {"dims": 64}},
     "train.val_step": 1,
@@ -81,6 +82,13 @@ def test_the_best_of_a_run_outlives_the_newer_ones_and_inference_finds_it(tmp_pa
         words(config, tmp_path, "train.checkpoint_path=best", "train.val_metrics=[]", "inference.num_images=1")
     )
     assert f"inference/{Path(checkpoint_name(best)).stem}" in capsys.readouterr().out
+
+
+def test_no_run_chooses_its_best_checkpoint_on_the_test_split(tmp_path, capsys):
+    config = write_config(tmp_path, "gan", {**METRICS, "data.dev_per_class": 0})
+    with pytest.raises(SystemExit):
+        train.main(words(config, tmp_path))
+    assert "train.best_metric would choose on the test split" in capsys.readouterr().err
 
 
 def test_a_run_without_a_best_checkpoint_says_so(tmp_path, capsys):

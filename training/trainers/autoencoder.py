@@ -98,7 +98,8 @@ class BaseAutoencoderTrainer(BaseTrainer):
 
     def build_validation(self) -> ReconstructionValidation:
         judge = ReconstructionJudge(self.config, self.device) if distributed.is_main() else None
-        return ReconstructionValidation(self.reconstruct_images, open_held_out(self.roles, self.data), judge)
+        held_out = open_held_out(self.roles, self.data, self.say)
+        return ReconstructionValidation(self.reconstruct_images, held_out, judge, self.data.mark)
 
     @torch.no_grad()
     def reconstruct_images(self, images: Tensor) -> Tensor:
