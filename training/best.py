@@ -24,7 +24,7 @@ class Best:
     """
 
     def __init__(self, folder: Path, metric: str | None, best_is: Literal["lowest", "highest"]):
-        self.folder, self.metric = folder, metric
+        self.folder, self.metric, self.best_is = folder, metric, best_is
         self.sign = 1 if best_is == "lowest" else -1
 
     @classmethod
@@ -51,18 +51,27 @@ class Best:
 
         The one before stays noted beside it, for the case that this one is never written.
         """
-        record = {"metric": self.metric, "value": self.value(figures), "step": step, "before": self.record()}
+        chosen = {"metric": self.metric, "best_is": self.best_is, "value": self.value(figures)}
+        record = {**chosen, "step": step, "before": self.record()}
         with whole_file(self.folder / "best.json") as file:
             json.dump(record, file)
 
     def record(self) -> dict | None:
-        """Return what is remembered; None when there is nothing, or the checkpoint is not there any more."""
+        """Return what is remembered; None when there is nothing, or the checkpoint is not there any more.
+
+        What was best by another figure says nothing of this one.
+        """
         try:
             record = json.loads((self.folder / "best.json").read_text())
         except (OSError, ValueError):
             return None
         before = record.pop("before", None)
-        return next((one for one in (record, before) if one and self.path_of(one).exists()), None)
+        return next((one for one in (record, before) if one and self.fits(one) and self.path_of(one).exists()), None)
+
+    def fits(self, record: dict) -> bool:
+        """Tell whether a record is of the figure that counts; without one, any is."""
+        chosen_by = record["metric"], record.get("best_is", self.best_is)  # runs of earlier versions do not say
+        return self.metric is None or chosen_by == (self.metric, self.best_is)
 
     def path(self) -> Path | None:
         """Return the best checkpoint, or None."""

@@ -47,6 +47,14 @@ def test_a_best_checkpoint_that_is_gone_counts_no_more(tmp_path):
     assert remember(tmp_path, 2, {"val_fid": 7.0})
 
 
+@pytest.mark.parametrize("change", [{"metric": "kid"}, {"best_is": "highest"}])
+def test_a_figure_of_another_metric_or_direction_is_no_mark_to_beat(tmp_path, change):
+    remember(tmp_path, 1, {"val_fid": 5.0, "val_kid": 0.1})
+    assert Best(tmp_path, **{"metric": "fid", "best_is": "lowest", **change}).path() is None
+    assert remember(tmp_path, 2, {"val_fid": 5.0, "val_kid": 7.0}, **change)
+    assert Best(tmp_path, None, "lowest").path() == tmp_path / checkpoint_name(2)  # whatever it was chosen by
+
+
 def test_a_figure_that_no_validation_has_is_an_error_with_those_there_are(tmp_path):
     with pytest.raises(ConfigError, match=r"train\.best_metric=fod.*there are val_fid, val_kid"):
         remember(tmp_path, 1, {"val_fid": 1.0, "val_kid": 2.0}, metric="fod")
