@@ -5,15 +5,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
+from metrics.registry import metrics_registry
 from training.checkpoints import checkpoint_name
 from training.config import CommonConfig, TrainSection
 from utils.errors import ConfigError
 from utils.files import whole_file
 
+ALWAYS = ("diversity", "ema_distance")  # what validations say without a metric
+
 
 def check_best(config: CommonConfig) -> None:
-    """Raise :class:`ConfigError` when a run would choose its best checkpoint on the test split."""
-    if config.train.best_metric is not None and config.data.dev_per_class == 0:
+    """Raise :class:`ConfigError` for a figure that no validation has, or when it would be of the test split."""
+    metric, chosen = config.train.best_metric, [metrics_registry[name] for name in config.train.val_metrics]
+    if metric is None:
+        return
+    stems = [*ALWAYS, *(stem for cls in chosen for stem in cls.results)]
+    if all(cls.results for cls in chosen) and not any(stem in metric for stem in stems):
+        raise ConfigError(f"train.best_metric={metric}: train.val_metrics give no such figure, but {', '.join(stems)}")
+    if config.data.dev_per_class == 0:
         raise ConfigError("train.best_metric would choose on the test split: data.dev_per_class holds a dev set out")
 
 

@@ -9,8 +9,9 @@ import inference
 import train
 from metrics.registry import features_registry
 from tests.evaluation.conftest import Colours
+from tests.helpers import error_of, trainer_of
 from tests.runs import words, write_config
-from training.best import Best
+from training.best import Best, check_best
 from training.checkpoints import checkpoint_name
 from utils.errors import ConfigError
 
@@ -90,6 +91,15 @@ def test_the_best_of_a_run_outlives_the_newer_ones_and_inference_finds_it(tmp_pa
         words(config, tmp_path, "train.checkpoint_path=best", "train.val_metrics=[]", "inference.num_images=1")
     )
     assert f"inference/{Path(checkpoint_name(best)).stem}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("family", "right"), [("gan", "fid64"), ("supervised", "f1"), ("autoencoder", "psnr")])
+def test_a_best_metric_that_no_validation_gives_is_found_before_the_first_step(family, right, tmp_path, capsys):
+    changes = {"data.dev_per_class": 1, **({"train.val_metrics": ["kid", "fid"]} if family == "gan" else {})}
+    for metric in (right, "ema_distance"):
+        check_best(trainer_of(tmp_path, family, f"train.best_metric={metric}", changes=changes).config)
+    line = error_of(capsys, tmp_path, family, "train.best_metric=nonsense", "exp.check=True", changes=changes)
+    assert "train.best_metric=nonsense: train.val_metrics give no such figure" in line and right.rstrip("64") in line
 
 
 def test_no_run_chooses_its_best_checkpoint_on_the_test_split(tmp_path, capsys):
