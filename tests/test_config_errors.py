@@ -99,6 +99,14 @@ OVERRIDES: list[tuple[str, str, tuple[str, ...]]] = [
     ("gan", "losses_args.r1.intervall=2", ("losses_args.r1.intervall", "Did you mean 'interval'?")),
     ("gan", "losses_args.r1.interval=0", ("losses_args.r1.interval=0", "greater than or equal to 1")),
     ("gan", "losses_args.r1.until=2", ("losses_args.r1.until=2", "less than or equal to 1")),
+    ("gan", "disc_losses.softplus_disc=null", ("r1: each skips steps", "computed at every step")),
+    ("diffusion", "losses_coef.edm_uncertainty=1", ("edm_uncertainty needs", "denoiser_args.uncertainty_channels=64")),
+    (
+        "diffusion",
+        "train.denoiser=ddpm train.levels=table levels_args=null train.sampling_levels=respaced "
+        "sampling_levels_args=null losses_coef.edm_uncertainty=1",
+        ("edm_uncertainty needs", "train.denoiser=edm"),
+    ),
     ("gan", "train.disc_steps=0", ("train.disc_steps=0", "greater than or equal to 1")),
     (
         "gan",
