@@ -142,6 +142,16 @@ OVERRIDES: list[tuple[str, str, tuple[str, ...]]] = [
     ("diffusion", "model_args.num_classes=3", ("model_args.num_classes", "remove it")),
     ("diffusion", "model_args.out_channels=6", ("model_args.out_channels", "remove it")),
     ("diffusion", "model_args=3", ("model_args=3", "a section")),
+    (
+        "diffusion",
+        "train.codec=autoencoder codec_args.path=no/such train.sampler=ddim",
+        ("train.sampler=ddim", "train.codec=autoencoder", "sampler_args.clip=false"),
+    ),
+    (
+        "diffusion",
+        "train.codec=autoencoder codec_args.path=no/such train.sampler=ddpm sampler_args.clip=false",
+        ("no/such",),
+    ),
     ("diffusion", "train.model=base_diffusion", ("model_args", "hidden_dim", "missing: set it")),
     ("diffusion", "train.levels=table", ("levels_args", "train.levels=lognormal")),
     ("diffusion", "train.sampling_levels=respaced", ("sampling_levels_args", "take 'karras'")),

@@ -16,7 +16,7 @@ from training import persistence
 from training.config import Arguments, Coefficients
 from training.data import OFFERED
 from training.guides import GUIDES, check_guidance, open_guides
-from training.latents import open_codec, sizes_of
+from training.latents import check_sampler, open_codec, sizes_of
 from training.losses.builder import WeightedLosses, check_losses, check_no_stray_arguments
 from training.losses.diffusion import Demanding, DiffusionOutcome
 from training.losses.registry import losses_registry
@@ -99,6 +99,7 @@ class BaseDiffusionTrainer(GenerativeTrainer):
         check_losses(losses_registry, self.config.losses_coef, self.config.losses_args, "losses_coef")
         check_no_stray_arguments(self.config.losses_args, self.config.losses_coef)
         check_guidance(self.config.train, self.roles)
+        check_sampler(self.roles)
 
     def build_networks(self) -> dict[str, nn.Module]:
         outputs = self.roles.cls("denoiser").outputs
