@@ -37,17 +37,18 @@ class Selection(ImageDataset):
         return lambda: self.images_at(range(len(self)))
 
 
-def split_dev(dataset: ImageDataset, per_class: int) -> tuple[np.ndarray, np.ndarray]:
+def split_dev(dataset: ImageDataset, per_class: int) -> tuple[np.ndarray, np.ndarray, list[Leak]]:
     """Hold out ``per_class`` images of each class. Returns the indices to train on and the dev indices, int64, sorted.
 
-    See :func:`held_out` for which; unlabelled data are one class. Files that show a dev photo are in neither part.
+    See :func:`held_out` for which; unlabelled data are one class. Files that show a dev photo are in neither part: they
+    are the list.
     """
     dev = held_out(dataset, per_class, setting="data.dev_per_class")
     rest = np.setdiff1d(np.arange(len(dataset)), dev)
     if len(dev) == 0:
-        return rest, dev
-    kept, _ = drop_leaks(Selection(dataset, rest), Selection(dataset, dev))
-    return rest[kept.indices], dev
+        return rest, dev, []
+    kept, leaks = drop_leaks(Selection(dataset, rest), Selection(dataset, dev))
+    return rest[kept.indices], dev, leaks
 
 
 def drop_leaks(dataset: ImageDataset, test_dataset: ImageDataset) -> tuple[Selection, list[Leak]]:

@@ -14,6 +14,7 @@ class Metric(ABC):
     """A figure of merit, of outcomes given one after the other. What an outcome holds is the metric's own."""
 
     judges: ClassVar[str]  # what its outcomes are about, in words
+    results: ClassVar[tuple[str, ...]] = ()  # what the names of its results begin with; (): it does not say
 
     @abstractmethod
     def reset(self) -> None:

@@ -20,6 +20,8 @@ class Classification(PredictionMetric):
     neither shown nor named are left out of the means, as scikit-learn does.
     """
 
+    results = ("cross_entropy", "accuracy", f"top{AMONG}_accuracy", "precision", "recall", "f1")
+
     def reset(self) -> None:
         self.confusion: Tensor | None = None  # int64 [K, K]: rows are the true class, columns the named one
         self._surprise, self._among = 0.0, 0  # sum of -log p(label); images whose label is among the first

@@ -18,6 +18,8 @@ class FID(SetMetric):
     ``fid_dinov2`` for another network. ``weights_path=None`` is pytorch-fid's own download.
     """
 
+    results = ("fid",)
+
     def __init__(self, dims: PositiveInt | None = None, weights_path: str | None = None, network: str | None = None):
         super().__init__(FeatureSpec.of(network, dims, weights_path))
 

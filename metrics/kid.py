@@ -21,6 +21,8 @@ class KID(SetMetric):
     features of the metric beside it.
     """
 
+    results = ("kid",)
+
     def __init__(
         self,
         dims: PositiveInt | None = None,

@@ -21,6 +21,7 @@ class PSNR(PairMetric):
     """
 
     name = "psnr"
+    results = (name,)
 
     def of_pairs(self, outcome: PairOutcome) -> Tensor:
         squares = (outcome.images.double() - outcome.others.double()).square().flatten(1)  # [N, CHW]
@@ -37,6 +38,7 @@ class SSIM(PairMetric):
     """
 
     name = "ssim"
+    results = (name,)
 
     def of_pairs(self, outcome: PairOutcome) -> Tensor:
         """Raises ``MetricError`` when the images are smaller than a window."""

@@ -23,6 +23,8 @@ class PRDC(SetMetric):
     of images: compare sets of the same size only.
     """
 
+    results = ("precision", "recall", "density", "coverage")
+
     def __init__(
         self,
         k: PositiveInt = 5,

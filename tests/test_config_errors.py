@@ -99,6 +99,14 @@ OVERRIDES: list[tuple[str, str, tuple[str, ...]]] = [
     ("gan", "losses_args.r1.intervall=2", ("losses_args.r1.intervall", "Did you mean 'interval'?")),
     ("gan", "losses_args.r1.interval=0", ("losses_args.r1.interval=0", "greater than or equal to 1")),
     ("gan", "losses_args.r1.until=2", ("losses_args.r1.until=2", "less than or equal to 1")),
+    ("gan", "disc_losses.softplus_disc=null", ("r1: each skips steps", "computed at every step")),
+    ("diffusion", "losses_coef.edm_uncertainty=1", ("edm_uncertainty needs", "denoiser_args.uncertainty_channels=64")),
+    (
+        "diffusion",
+        "train.denoiser=ddpm train.levels=table levels_args=null train.sampling_levels=respaced "
+        "sampling_levels_args=null losses_coef.edm_uncertainty=1",
+        ("edm_uncertainty needs", "train.denoiser=edm"),
+    ),
     ("gan", "train.disc_steps=0", ("train.disc_steps=0", "greater than or equal to 1")),
     (
         "gan",
@@ -133,7 +141,18 @@ OVERRIDES: list[tuple[str, str, tuple[str, ...]]] = [
     ("diffusion", "model_args.base_channels=7", ("model_args", "base_channels must be even")),
     ("diffusion", "model_args.num_classes=3", ("model_args.num_classes", "remove it")),
     ("diffusion", "model_args.out_channels=6", ("model_args.out_channels", "remove it")),
+    ("diffusion", "model_args.token_dim=64", ("model_args: token_dim", "class_tokens is 0: remove it")),
     ("diffusion", "model_args=3", ("model_args=3", "a section")),
+    (
+        "diffusion",
+        "train.codec=autoencoder codec_args.path=no/such train.sampler=ddim",
+        ("train.sampler=ddim", "train.codec=autoencoder", "sampler_args.clip=false"),
+    ),
+    (
+        "diffusion",
+        "train.codec=autoencoder codec_args.path=no/such train.sampler=ddpm sampler_args.clip=false",
+        ("no/such",),
+    ),
     ("diffusion", "train.model=base_diffusion", ("model_args", "hidden_dim", "missing: set it")),
     ("diffusion", "train.levels=table", ("levels_args", "train.levels=lognormal")),
     ("diffusion", "train.sampling_levels=respaced", ("sampling_levels_args", "take 'karras'")),
@@ -144,6 +163,7 @@ OVERRIDES: list[tuple[str, str, tuple[str, ...]]] = [
     ("diffusion", "train.start_step=3", ("train.start_step", "train.checkpoint_path", "nothing to start from")),
     ("diffusion", "train.accumulate=3", ("data.train_batch_size=8", "train.accumulate=3", "choose a multiple")),
     ("diffusion", "train.guidance=cfg train.label_dropout=0", ("train.guidance=cfg", "train.label_dropout=0.1")),
+    ("diffusion", "data.conditional=false", ("train.label_dropout hides labels", "set it to 0")),
     ("diffusion", "train.guidance=cfg data.conditional=false", ("guidance", "unconditional", "leave guidance out")),
     ("diffusion", "train.guidance=classifier", ("guidance_args", "'classifier' needs one", "train.guide_path=FILE")),
     ("diffusion", "train.guide_path=no/such", ("train.guide_path is set, but train.guidance=None", "remove it")),
@@ -209,6 +229,12 @@ def test_a_device_that_is_not_here(capsys, tmp_path, device, said):
     line = one_error_line(capsys, train.main, [*arguments[:-1], f"exp.device={device}"])
     assert f"exp.device={device}" in line
     assert said in line
+
+
+def test_a_table_length_for_a_denoiser_without_a_table(capsys, tmp_path):
+    changes = {"train.model": "base_diffusion", "model_args": {"hidden_dim": 32, "num_steps": 77}}
+    line = error_of(capsys, tmp_path, "diffusion", changes=changes)
+    assert line == "error: model_args.num_steps is a table's length, train.denoiser=edm has none: remove it"
 
 
 def test_two_table_lengths_are_one_too_many(capsys, tmp_path):

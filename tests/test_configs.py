@@ -13,7 +13,8 @@ from models.autoencoders.kl import KLAutoencoder
 from models.classifiers.export import Description, export_classifier
 from models.classifiers.resnet import ResNet
 from training.launch import load_trainer
-from utils.config import find, load_tree, read_yaml
+from training.trainers.registry import trainer_class
+from utils.config import find, load_tree, read_file, read_yaml
 
 ROOT = Path(__file__).parents[1]
 SMALL = ROOT / "configs" / "experiments"  # those of the reports have a header of their own (tests/report)
@@ -80,6 +81,21 @@ def test_the_inference_config_builds_everything(file, tiny_food, guide, tmp_path
     words = [*small(file), f"exp.exp_dir={tmp_path}", *([f"train.guide_path={guide}"] if guided else [])]
     load_trainer(words).setup()
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda path: str(path.relative_to(ROOT / "configs")))
+def test_arguments_stand_beside_the_class_they_are_for(file):
+    """Else another class, named on the command line, would inherit those of the schema's default."""
+    tree = read_file(file)
+    table = trainer_class(tree["exp"]["model_type"], "").role_table
+    named = {role: find(tree, [entry.section, role]) for role, entry in table.items() if tree.get(f"{role}_args")}
+    assert None not in named.values(), named
+
+
+def test_another_class_from_the_command_line_inherits_no_arguments(tiny_food, monkeypatch):
+    use_food(tiny_food, monkeypatch)
+    for file, change in {"quickstart": "train.ema=power", "gan/food101_dcgan": "train.gen_optimizer=sgd"}.items():
+        load_trainer([f"exp.config_path={ROOT}/configs/{file}.yaml", change]).check_config()
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda path: str(path.relative_to(ROOT / "configs")))

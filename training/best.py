@@ -5,10 +5,25 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
+from metrics.registry import metrics_registry
 from training.checkpoints import checkpoint_name
-from training.config import TrainSection
+from training.config import CommonConfig, TrainSection
 from utils.errors import ConfigError
 from utils.files import whole_file
+
+ALWAYS = ("diversity", "ema_distance")  # what validations say without a metric
+
+
+def check_best(config: CommonConfig) -> None:
+    """Raise :class:`ConfigError` for a figure that no validation has, or when it would be of the test split."""
+    metric, chosen = config.train.best_metric, [metrics_registry[name] for name in config.train.val_metrics]
+    if metric is None:
+        return
+    stems = [*ALWAYS, *(stem for cls in chosen for stem in cls.results)]
+    if all(cls.results for cls in chosen) and not any(stem in metric for stem in stems):
+        raise ConfigError(f"train.best_metric={metric}: train.val_metrics give no such figure, but {', '.join(stems)}")
+    if config.data.dev_per_class == 0:
+        raise ConfigError("train.best_metric would choose on the test split: data.dev_per_class holds a dev set out")
 
 
 class Best:
@@ -18,7 +33,7 @@ class Best:
     """
 
     def __init__(self, folder: Path, metric: str | None, best_is: Literal["lowest", "highest"]):
-        self.folder, self.metric = folder, metric
+        self.folder, self.metric, self.best_is = folder, metric, best_is
         self.sign = 1 if best_is == "lowest" else -1
 
     @classmethod
@@ -45,18 +60,27 @@ class Best:
 
         The one before stays noted beside it, for the case that this one is never written.
         """
-        record = {"metric": self.metric, "value": self.value(figures), "step": step, "before": self.record()}
+        chosen = {"metric": self.metric, "best_is": self.best_is, "value": self.value(figures)}
+        record = {**chosen, "step": step, "before": self.record()}
         with whole_file(self.folder / "best.json") as file:
             json.dump(record, file)
 
     def record(self) -> dict | None:
-        """Return what is remembered; None when there is nothing, or the checkpoint is not there any more."""
+        """Return what is remembered; None when there is nothing, or the checkpoint is not there any more.
+
+        What was best by another figure says nothing of this one.
+        """
         try:
             record = json.loads((self.folder / "best.json").read_text())
         except (OSError, ValueError):
             return None
         before = record.pop("before", None)
-        return next((one for one in (record, before) if one and self.path_of(one).exists()), None)
+        return next((one for one in (record, before) if one and self.fits(one) and self.path_of(one).exists()), None)
+
+    def fits(self, record: dict) -> bool:
+        """Tell whether a record is of the figure that counts; without one, any is."""
+        chosen_by = record["metric"], record.get("best_is", self.best_is)  # runs of earlier versions do not say
+        return self.metric is None or chosen_by == (self.metric, self.best_is)
 
     def path(self) -> Path | None:
         """Return the best checkpoint, or None."""

@@ -57,8 +57,13 @@ OFFERED = ("image_size", "image_channels", "num_classes")
 class Data:
     train: ImageDataset
     dev: ImageDataset | None  # held out of the training images
-    leaks: list[Leak]  # training files that show a test photo, left out
+    leaks: list[Leak]  # training files that show a photo of the test split or of the dev set, left out
     facts: Facts
+
+    @property
+    def mark(self) -> str:
+        """How the names of a validation's figures begin: those of the test split say what they are."""
+        return "val_test_" if self.dev is None else "val_"
 
 
 def open_split(roles: Roles, split: str) -> ImageDataset:
@@ -91,24 +96,28 @@ def open_training_data(roles: Roles, say: Say) -> Data:
         check_same_classes(train, test)
         train, leaks = drop_leaks(train, test)
         say(f"test photos in the training folder: {len(leaks)} files left out (the run's left_out.txt names them)")
-    train, dev = hold_out(train, data.dev_per_class)
-    say(f"{len(train)} training images" + (f", {len(dev)} held out to choose settings on" if dev else ""))
+    train, dev, of_dev = hold_out(train, data.dev_per_class)
+    held = f", {len(dev)} held out to choose settings on, {len(of_dev)} that show one of these left out" if dev else ""
+    say(f"{len(train)} training images{held}")
     if len(train) < 1:
         raise DataError("no training images are left: check data.input_train_dir and data.dev_per_class")
-    return Data(train, dev, leaks, Facts.of(train, data.conditional))
+    return Data(train, dev, leaks + of_dev, Facts.of(train, data.conditional))
 
 
-def open_held_out(roles: Roles, data: Data) -> ImageDataset:
+def open_held_out(roles: Roles, data: Data, say: Say) -> ImageDataset:
     """Return what a run in training is judged on: the dev set, or the test split where none is held out."""
-    return open_split(roles, "val") if data.dev is None else data.dev
+    if data.dev is not None:
+        return data.dev
+    say("validation looks at the test split, so choose nothing by it: data.dev_per_class holds a dev set out")
+    return open_split(roles, "val")
 
 
-def hold_out(train: ImageDataset, per_class: int) -> tuple[ImageDataset, ImageDataset | None]:
-    """Take the fixed, class-balanced dev set out of the training images."""
+def hold_out(train: ImageDataset, per_class: int) -> tuple[ImageDataset, ImageDataset | None, list[Leak]]:
+    """Take the fixed, class-balanced dev set out of the training images, and what shows one of its photos."""
     if per_class == 0:
-        return train, None
-    kept, dev = split_dev(train, per_class)
-    return Selection(train, kept), Selection(train, dev)
+        return train, None, []
+    kept, dev, leaks = split_dev(train, per_class)
+    return Selection(train, kept), Selection(train, dev), leaks
 
 
 def check_same_classes(train: ImageDataset, test: ImageDataset) -> None:

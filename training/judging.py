@@ -19,7 +19,7 @@ from metrics.judge import Judge
 from training.data import Facts, open_split, open_training_data
 from utils.cache import fingerprint
 from utils.config import without_nulls
-from utils.errors import ConfigError, UserError
+from utils.errors import ConfigError, DataError, UserError
 
 if TYPE_CHECKING:
     from datasets.base import ImageDataset
@@ -30,14 +30,20 @@ if TYPE_CHECKING:
 def open_reference(trainer: BaseTrainer) -> ImageDataset:
     """Open what ``inference.split`` names: the test split for a result, the dev set to choose settings on.
 
-    Raises a :class:`UserError` when it is not there.
+    Raises a :class:`UserError` when it is not there, or the checkpoint was trained on it.
     """
     if trainer.config.inference.split == "test":
         return open_split(trainer.roles, "val")
-    dev = open_training_data(trainer.roles, trainer.say).dev
-    if dev is None:
-        raise ConfigError("inference.split=dev: no dev set is held out, data.dev_per_class is 0")
-    return dev
+    held_out = trainer.checkpoint["config"]["data"]["dev_per_class"]
+    if not held_out:
+        raise ConfigError("inference.split=dev: the checkpoint's run held out no dev set: use inference.split=test")
+    if trainer.config.data.dev_per_class != held_out:
+        raise ConfigError(f"inference.split=dev: set data.dev_per_class={held_out}, as the checkpoint's run had it")
+    data = open_training_data(trainer.roles, trainer.say)
+    trained_on = trainer.checkpoint.get("training_files")  # an exported model does not say
+    if trained_on not in (None, fingerprint(*data.train.files)):
+        raise DataError("inference.split=dev: the checkpoint trained on other files than data.input_train_dir holds")
+    return data.dev
 
 
 def check_kind(trainer: BaseTrainer, reference: ImageDataset) -> None:

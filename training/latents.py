@@ -12,6 +12,7 @@ from torch import Tensor
 from models.codecs.base import Codec
 from training import persistence
 from training.evaluation import pieces
+from training.roles import Roles
 from utils.errors import ConfigError
 from utils.images import to_float
 
@@ -37,6 +38,13 @@ def open_codec(trainer: BaseTrainer) -> Codec:
     if kept is None:
         codec.fit(some_training_images(trainer))
     return codec
+
+
+def check_sampler(roles: Roles) -> None:
+    """Raise :class:`ConfigError` when the sampler keeps latents in [-1, 1], where only images are."""
+    if roles.name("codec") != "identity" and getattr(roles.build("sampler"), "clip", False):
+        where = f"train.sampler={roles.name('sampler')} clips to the range of images"
+        raise ConfigError(f"{where}, train.codec={roles.name('codec')} makes latents: set sampler_args.clip=false")
 
 
 def some_training_images(trainer: BaseTrainer) -> Iterator[Tensor]:

@@ -36,15 +36,26 @@ def judge_predictions(metrics: dict[str, PredictionMetric], outcomes: Iterable[P
 
 
 class HeldOutValidation(Validation):
-    """Asks about every image of the dev set, or of the test set where none is held out: ``val_accuracy`` and others."""
+    """Asks about every image of the dev set, or of the test set where none is held out: ``val_accuracy`` and others.
 
-    def __init__(self, answer: Answer, dataset: ImageDataset, metrics: dict[str, PredictionMetric], batch_size: int):
+    ``mark`` is how the figures' names begin.
+    """
+
+    def __init__(
+        self,
+        answer: Answer,
+        dataset: ImageDataset,
+        metrics: dict[str, PredictionMetric],
+        batch_size: int,
+        mark: str = "val_",
+    ):
         super().__init__()
         self.answer, self.dataset, self.metrics, self.batch_size = answer, dataset, metrics, batch_size
+        self.mark = mark
 
     def pictures(self) -> dict[str, Tensor]:
         return {}
 
     def figures(self) -> dict[str, float]:
         outcomes = predictions(self.answer, self.dataset, self.batch_size)
-        return {f"val_{name}": value for name, value in judge_predictions(self.metrics, outcomes).items()}
+        return {f"{self.mark}{name}": value for name, value in judge_predictions(self.metrics, outcomes).items()}

@@ -65,12 +65,14 @@ class ReconstructionJudge:
 class ReconstructionValidation(Validation):
     """Some images beside their reconstructions, and the metrics of the whole dev set, or of the test set without one.
 
-    Figures of sets carry their size, as in :class:`training.validation.QuickValidation`.
+    Figures of sets carry their size, as in :class:`training.validation.QuickValidation`; ``mark`` is how names begin.
     """
 
-    def __init__(self, reconstruct: Reconstruct, dataset: ImageDataset, judge: ReconstructionJudge | None):
+    def __init__(
+        self, reconstruct: Reconstruct, dataset: ImageDataset, judge: ReconstructionJudge | None, mark: str = "val_"
+    ):
         super().__init__()
-        self.reconstruct, self.dataset, self.judge = reconstruct, dataset, judge
+        self.reconstruct, self.dataset, self.judge, self.mark = reconstruct, dataset, judge, mark
 
     def pictures(self) -> dict[str, Tensor]:
         return {"reconstructions": grid_of(self.reconstruct, self.dataset)}
@@ -78,4 +80,4 @@ class ReconstructionValidation(Validation):
     def figures(self) -> dict[str, float]:
         of_pairs, of_sets = self.judge.results(self.reconstruct, self.dataset)
         quick = {f"quick{len(self.dataset)}_{name}": value for name, value in of_sets.items()}
-        return {f"val_{name}": value for name, value in (of_pairs | quick).items()}
+        return {f"{self.mark}{name}": value for name, value in (of_pairs | quick).items()}

@@ -51,7 +51,7 @@ class RunFolder:
         return found[-1] if found else None
 
     def list_left_out(self, leaks: list[Leak]) -> None:
-        """Write down which training files show a test photo."""
+        """Write down which training files show a photo of the test split or of the dev set."""
         lines = [f"{leak.train_file} shows {leak.test_file}\n" for leak in leaks]
         write_whole(self.path / "left_out.txt", "".join(lines))
 

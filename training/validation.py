@@ -49,7 +49,8 @@ class QuickValidation(Validation):
     """A grid with fixed noise, and a few images judged against the dev set, or the test set where none is held out.
 
     This is not the protocol of the results, and the names of its numbers say so: ``val_quick202_fid768`` is the
-    distance of 202 images. ``synthesize(labels, count)`` makes images, uint8 [count, C, H, W].
+    distance of 202 images; ``mark`` is how they begin. ``synthesize(labels, count)`` makes images, uint8
+    [count, C, H, W].
     """
 
     def __init__(
@@ -59,9 +60,11 @@ class QuickValidation(Validation):
         judge: Judge | None,
         real: ImageDataset | None,
         num_images: int,
+        mark: str = "val_",
     ):
         super().__init__()
         self.synthesize, self.facts, self.judge, self.real, self.num_images = synthesize, facts, judge, real, num_images
+        self.mark = mark
 
     def pictures(self) -> dict[str, Tensor]:
         images, labels = self.examples()
@@ -90,4 +93,4 @@ class QuickValidation(Validation):
         count = min(self.num_images, len(self.real))
         labels = labels_like(self.real, count) if self.facts.conditional else None
         results = self.judge.evaluate(ImageSet.of(self.real), [self.synthesize(labels, count)], allow_fewer=True)
-        return {f"val_quick{count}_{name}": value for name, value in results.items()}
+        return {f"{self.mark}quick{count}_{name}": value for name, value in results.items()}

@@ -3,6 +3,7 @@
 Precedence: command line, file, its base, the schema's defaults (which are not here: see ``utils/schema.py``).
 In an overlay mappings merge, lists and scalars replace, ``null`` removes; a role that changes its class
 (``train.model``, ``data.dataset``, ...) drops the arguments it inherited (``model_args``, ``dataset_args``, ...).
+So a file that sets ``ema_args`` names ``train.ema`` too, even where it is the schema's default.
 """
 
 from pathlib import Path

@@ -78,8 +78,8 @@ class UNet(nn.Module):
     ``channel_mult`` has an entry for each resolution, from the image's (divided by ``patch``) down, by halves.
     ``attention_resolutions`` are sizes of the feature map, after ``patch``. ``head_channels`` None is one head.
     ``out_channels`` None is as many as the image has; twice as many for a learned variance. ``class_tokens``: attention
-    layers are transformer blocks, and look at so many tokens of length ``token_dim`` that stand for the class; 0: they
-    are self-attention, and the class is a row added to the noise embedding.
+    layers are transformer blocks, and look at so many tokens of length ``token_dim`` (None: 512) that stand for the
+    class; 0: they are self-attention, and the class is a row added to the noise embedding.
     """
 
     smallest: ClassVar[dict[str, Any]] = {
@@ -112,13 +112,17 @@ class UNet(nn.Module):
         patch: Literal[1, 2, 4] = 1,
         out_channels: PositiveInt | None = None,
         class_tokens: NonNegativeInt = 0,
-        token_dim: PositiveInt = 512,
+        token_dim: PositiveInt | None = None,
     ):
         super().__init__()
         resolutions = level_resolutions(image_size, len(channel_mult), patch, attention_resolutions)
         if base_channels % 2:
             raise ConfigError(f"base_channels must be even, not {base_channels}: half of the noise embedding is sines")
 
+        if token_dim is not None and not class_tokens:
+            raise ConfigError("token_dim is the length of class tokens, and class_tokens is 0: remove it")
+
+        token_dim = token_dim or 512
         self.image_channels, self.multiple = image_channels, patch * 2 ** (len(channel_mult) - 1)
         emb_dim = 4 * base_channels
         self.resblock_updown = resblock_updown

@@ -18,7 +18,7 @@ def names(dataset, rows):
 
 def test_the_dev_set_has_as_many_of_each_class_and_shares_nothing_with_training(make_folder):
     dataset = ImageFolder(str(make_folder("d", {"a": 9, "b": 5, "c": 30})), 16)
-    train, dev = split_dev(dataset, 4)
+    train, dev, _ = split_dev(dataset, 4)
     assert np.bincount(dataset.labels[dev]).tolist() == [4, 4, 4]
     assert sorted([*train, *dev]) == list(range(44))
 
@@ -46,7 +46,7 @@ def test_a_file_that_goes_replaces_at_most_itself(make_folder):
 
 
 def test_holding_out_nothing_trains_on_everything(make_folder):
-    train, dev = split_dev(ImageFolder(str(make_folder("d", {"a": 2, "b": 1})), 16), 0)
+    train, dev, _ = split_dev(ImageFolder(str(make_folder("d", {"a": 2, "b": 1})), 16), 0)
     assert (train.tolist(), dev.tolist()) == ([0, 1, 2], [])
 
 
@@ -62,7 +62,7 @@ def test_a_negative_number_is_refused(make_folder):
 
 
 def test_unlabelled_data_are_one_class(make_folder):
-    train, dev = split_dev(ImageFolder(str(make_folder("d", {"": 9})), 16), 4)
+    train, dev, _ = split_dev(ImageFolder(str(make_folder("d", {"": 9})), 16), 4)
     assert (len(train), len(dev)) == (5, 4)
 
 
@@ -73,11 +73,12 @@ def test_a_copy_of_a_dev_photo_is_not_trained_on(make_folder):
     for i in range(4):
         shutil.copy(folder / shown, folder / "a" / f"copy{i}.png")
     dataset = ImageFolder(str(folder), 16)
-    train, dev = split_dev(dataset, 3)
+    train, dev, leaks = split_dev(dataset, 3)
     photos = {dataset[row][0].numpy().tobytes() for row in dev}
     assert len(dev) == 3
     assert not photos & {dataset[row][0].numpy().tobytes() for row in train}
     assert len(train) < 16 - 3  # copies that are not in the dev set are in neither
+    assert {leak.train_file for leak in leaks} == set(dataset.files) - {dataset.files[i] for i in (*train, *dev)}
 
 
 def test_drop_leaks_leaves_test_photos_out_and_lists_them(make_folder):

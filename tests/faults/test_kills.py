@@ -13,7 +13,7 @@ from tests.faults.victims import FORK, Victim, assert_same_run, attempt, moments
 from tests.runs import GENERATIVE, words, write_config
 from training.checkpoints import load_checkpoint
 
-CHANGES = {"train.best_metric": "diversity", "train.keep_checkpoints": 2, "train.val_step": 2}
+CHANGES = {"data.dev_per_class": 1, "train.best_metric": "diversity", "train.keep_checkpoints": 2, "train.val_step": 2}
 WITHIN = ["training", "saving"]  # anywhere in the loop; inside the writing of a checkpoint
 
 

@@ -75,6 +75,7 @@ def test_batches_make_the_same_figures_as_the_whole_and_reset_forgets():
     metric, logits = judged(certain(NAMED[:4]), LABELS[:4]), certain(NAMED)
     metric.update(PredictionOutcome(logits[4:], torch.tensor(LABELS[4:])))
     assert metric.compute() == pytest.approx(judged(logits, LABELS).compute())
+    assert metric.compute().keys() == set(metric.results)
     metric.reset()
     metric.update(PredictionOutcome(certain([0, 1]), torch.tensor([0, 1])))
     assert metric.compute()["accuracy"] == metric.compute()["f1"] == 1

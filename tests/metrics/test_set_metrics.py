@@ -38,6 +38,7 @@ def test_batches_make_the_same_number_as_the_whole(metric):
     parts = judged(metric, SetOutcome(real[:5]), SetOutcome(real[5:], fake[:2]), SetOutcome(fake=fake[2:]))
     assert whole == parts
     assert all(isinstance(value, float) for value in whole.values())
+    assert all(name.startswith(metric.results) for name in whole)  # by these a wrong train.best_metric is known
 
 
 def test_reset_forgets(metric):

@@ -14,13 +14,14 @@ from metrics.pairs import PSNR
 from metrics.registry import features_registry
 from models.autoencoders.base import Posterior
 from models.autoencoders.export import read_autoencoder
+from models.autoencoders.kl import KLAutoencoder
+from models.registry import autoencoders_registry
 from tests.evaluation.conftest import Colours
 from tests.helpers import error_of, trainer_of
 from tests.runs import words, write_config
 from training.losses.autoencoder import AutoencoderOutcome
 from training.losses.registry import autoencoder_losses_registry
 from training.reconstruction import beside_originals
-from utils.errors import ConfigError
 from utils.images import to_float
 
 
@@ -76,9 +77,18 @@ def test_reconstruction_losses_are_means_over_numbers():
     assert loss("l2", outcome) == pytest.approx(away.square().mean().item(), rel=1e-5)
 
 
-def test_a_kl_term_without_a_posterior_is_one_line():
-    with pytest.raises(ConfigError, match="losses_coef.kl: .* has no posterior: remove it"):
-        loss("kl", outcome_of(Posterior(torch.zeros(1))))
+class Plain(KLAutoencoder):
+    """Knows no doubt."""
+
+    def encode(self, x: torch.Tensor) -> Posterior:
+        return Posterior(super().encode(x).mean)
+
+
+def test_a_kl_term_without_a_posterior_is_one_line_before_the_first_step(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(autoencoders_registry.classes, "plain", Plain)
+    line = error_of(capsys, tmp_path, "autoencoder", "train.model=plain", changes={"exp.check": True})
+    assert "losses_coef.kl: this autoencoder draws no latents, it has no posterior: remove it" in line
+    trainer_of(tmp_path, "autoencoder", "train.model=plain", "losses_coef.kl=null").setup()
 
 
 def test_eight_pictures_are_learnt_by_heart(tmp_path):
@@ -127,7 +137,7 @@ def test_figures_of_sets_carry_their_size_in_training(tmp_path, monkeypatch):
     changes = {"train.val_metrics": ["psnr", "fid"], "metrics_args.fid.dims": 64}
     trainer = trainer_of(tmp_path, "autoencoder", changes=changes)
     trainer.setup()
-    assert trainer.validation.figures().keys() == {"val_psnr", "val_quick40_fid64"}
+    assert trainer.validation.figures().keys() == {"val_test_psnr", "val_test_quick40_fid64"}
 
 
 def test_the_grid_shows_each_original_with_its_reconstruction_on_its_right():

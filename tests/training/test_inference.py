@@ -127,13 +127,26 @@ def test_several_seeds_give_mean_and_spread(trained, tmp_path, colours):
     assert "std" not in second  # one seed has no spread
 
 
-def test_settings_are_chosen_on_dev_and_the_record_says_so(trained, tmp_path, colours, capsys):
-    infer(trained, "gan", tmp_path / "dev", *METRICS, "inference.split=dev", "data.dev_per_class=2")
+def test_settings_are_chosen_on_dev_and_the_record_says_so(tmp_path, colours, capsys):
+    """And only on the dev set that the checkpoint's run held out: another one would be of images it has learnt."""
+    config = write_config(tmp_path, "gan", {"data.dev_per_class": 2})
+    train.main(words(config, tmp_path))
+    run, dev = (tmp_path, {"gan": config}), [*METRICS, "inference.split=dev"]
+    infer(run, "gan", tmp_path / "dev", *dev)
     assert record_of(tmp_path / "dev")["origin"]["split"] == "dev"
     assert record_of(tmp_path / "dev")["origin"]["real_images"] == 20
-    with pytest.raises(SystemExit):
-        infer(trained, "gan", tmp_path / "no", *METRICS, "inference.split=dev")
-    assert "no dev set is held out" in capsys.readouterr().err
+    wrong = {"data.dev_per_class=1": "set data.dev_per_class=2", "dataset_args.num_images=60": "trained on other files"}
+    for change, fix in wrong.items():
+        with pytest.raises(SystemExit):
+            infer(run, "gan", tmp_path / "no", *dev, change)
+        assert fix in capsys.readouterr().err
+
+
+def test_a_checkpoint_that_was_trained_on_every_image_has_no_dev_set(trained, tmp_path, colours, capsys):
+    for per_class in (0, 2):
+        with pytest.raises(SystemExit):
+            infer(trained, "gan", tmp_path / "no", *METRICS, "inference.split=dev", f"data.dev_per_class={per_class}")
+        assert "held out no dev set" in capsys.readouterr().err
 
 
 def test_a_look_at_the_test_split_is_counted(trained, colours):

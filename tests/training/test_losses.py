@@ -14,7 +14,6 @@ from training.levels import LogNormalLevels
 from training.losses.diffusion import DiffusionOutcome
 from training.losses.registry import losses_registry
 from utils.batch import Condition
-from utils.errors import ConfigError
 
 
 def diffusion_outcome(name: str, backbone: nn.Module, n: int = 6) -> DiffusionOutcome:
@@ -105,10 +104,8 @@ def test_the_uncertainty_loss_is_smallest_where_u_is_the_logarithm_of_the_loss()
     assert known.u.grad.tolist() == pytest.approx([0, 0, (1 - 2) / 3], abs=1e-6)
 
 
-def test_without_uncertainty_the_loss_is_the_edm_loss_and_without_a_head_an_error():
+def test_without_uncertainty_the_loss_is_the_edm_loss():
     plain, outcome = losses_registry["edm"](), diffusion_outcome("edm", Tanh())
-    with pytest.raises(ConfigError, match=r"denoiser_args\.uncertainty_channels"):
-        losses_registry["edm_uncertainty"]()(outcome)
     zero = replace(outcome, prediction=replace(outcome.prediction, log_uncertainty=torch.zeros(6)))
     assert losses_registry["edm_uncertainty"]()(zero).item() == pytest.approx(plain(outcome).item())
 

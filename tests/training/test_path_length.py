@@ -49,6 +49,14 @@ def test_the_lengths_of_a_linear_generator_are_those_of_its_transposed_matrix():
     assert PathLength(shrink=1)(case).item() == pytest.approx(expected.item(), rel=1e-5)
 
 
+@pytest.mark.parametrize("interval", [1, 4, 16])
+def test_the_term_is_the_plain_penalty_and_the_interval_its_factor(interval):
+    case, _ = made(step=16)
+    loss = PathLength(interval=interval)
+    assert loss(case).item() == PathLength()(case).item()
+    assert loss.factor(case) == interval
+
+
 def test_the_lengths_square_to_the_matrix_s_own_square_on_the_average():
     """E |B^T y|^2 is the squared Frobenius norm of B, over H W: 20,000 draws, within three per cent."""
     case, _ = made(count=20_000)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from tests.gan_outcomes import outcome, quadratic, with_logits
+from training.losses.builder import WeightedLosses
 from training.losses.registry import disc_losses_registry
 
 r1, r2, gradient_penalty = (disc_losses_registry[name] for name in ("r1", "r2", "gradient_penalty"))
@@ -65,20 +66,38 @@ def test_a_slope_of_zero_has_a_gradient_penalty_of_one_and_no_infinite_gradient(
 def test_a_lazy_penalty_comes_every_so_many_updates_and_weighs_so_much_more(penalty):
     """Over sixteen updates the sum is the same as of the eager one."""
     eager, lazy = penalty(), penalty(interval=4)
-    terms = [lazy(quadratic(step=step)[0]) for step in range(16)]
+    made = [quadratic(step=step)[0] for step in range(16)]
+    terms = [lazy(outcome) for outcome in made]
     assert [step for step, term in enumerate(terms) if term is not None] == [0, 4, 8, 12]
-    total = sum(eager(quadratic(step=step)[0]).item() for step in range(16))
-    assert sum(term.item() for term in terms if term is not None) == pytest.approx(total)
+    total = sum(eager(outcome).item() for outcome in made)
+    summed = sum(term.item() * lazy.factor(outcome) for term, outcome in zip(terms, made) if term is not None)
+    assert summed == pytest.approx(total)
+
+
+@pytest.mark.parametrize("name", ["r1", "r2", "gradient_penalty"])
+def test_the_log_shows_the_plain_penalty_whatever_its_interval_and_its_share_of_the_coefficient(name):
+    """So that curves line up; the total and its gradient carry coefficient, interval and share."""
+    for interval, share, arguments in [(1, 1, {}), (4, 1, {}), (16, 1, {}), (16, 0.1, {"final": 0.1, "until": 0.2})]:
+        made, disc, *_ = quadratic(step=16, progress=0.7)
+        settings = {name: {"interval": interval, **arguments}}
+        losses = WeightedLosses(disc_losses_registry, {"wasserstein_disc": 0.0, name: 3.0}, settings)
+        total, terms = losses(made)
+        total.backward()
+        plain = disc_losses_registry[name]()(quadratic()[0])
+        assert terms[name].item() == pytest.approx(plain.item(), rel=1e-12)
+        assert total.item() == pytest.approx(3 * interval * share * plain.item())
+        other, unscaled, *_ = quadratic()
+        disc_losses_registry[name]()(other).backward()
+        torch.testing.assert_close(disc.a.grad, 3.0 * interval * share * unscaled.a.grad, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("penalty", PENALTIES)
 def test_an_annealed_penalty_falls_along_half_a_cosine_to_its_final_share_and_stays(penalty):
     """To a tenth at a fifth of the run; a quarter of that way, at 0.05, it is 0.1 + 0.9 (1 + cos(pi / 4)) / 2."""
     annealed = penalty(final=0.1, until=0.2)
-    terms = [annealed(quadratic(progress=progress)[0]).item() for progress in (0.0, 0.05, 0.2, 0.7)]
-    whole = penalty()(quadratic(progress=0.7)[0]).item()
+    shares = [annealed.factor(quadratic(progress=progress)[0]) for progress in (0.0, 0.05, 0.2, 0.7)]
     expected = [1, 0.1 + 0.9 * (1 + math.cos(math.pi / 4)) / 2, 0.1, 0.1]
-    assert [term / whole for term in terms] == pytest.approx(expected)
+    assert shares == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("penalty", [r1, r2])

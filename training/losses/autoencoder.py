@@ -43,9 +43,12 @@ class KL:
     are means over its numbers, so that the weight means the same.
     """
 
+    def check(self, posterior: Posterior) -> None:
+        """Raise :class:`ConfigError` for one of an autoencoder that draws no latents."""
+        if posterior.log_variance is None:
+            raise ConfigError("losses_coef.kl: this autoencoder draws no latents, it has no posterior: remove it")
+
     def __call__(self, outcome: AutoencoderOutcome) -> Tensor:
         mean, log_variance = outcome.posterior.mean, outcome.posterior.log_variance
-        if log_variance is None:
-            raise ConfigError("losses_coef.kl: this autoencoder draws no latents, it has no posterior: remove it")
         nats = (mean.square() + log_variance.exp() - 1 - log_variance) / 2  # [N, c, h, w]
         return nats.sum() / outcome.images.numel()

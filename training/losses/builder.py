@@ -39,26 +39,38 @@ class Stateful(ABC):
         """Restore what :meth:`state_dict` gave."""
 
 
-class WeightedLosses(Stateful):
-    """Sums ``coefficient * loss(outcome)`` and reports every term unweighted.
+class Scaled(ABC):
+    """A loss that counts for more or less from one update to the next, beside its coefficient."""
 
-    A loss may skip a step (lazy regularisation): it then returns None and is not reported.
+    @abstractmethod
+    def factor(self, outcome: Any) -> float:
+        """Return how often the term counts in this update."""
+
+
+class WeightedLosses(Stateful):
+    """Sums ``coefficient * loss(outcome)`` and reports every term unweighted: as the loss returns it.
+
+    A loss may skip a step (lazy regularisation, every ``interval`` updates): it then returns None and is not reported.
+    Raises :class:`ConfigError` when all do.
     """
 
     def __init__(self, registry: ClassRegistry, coefficients: Mapping[str, float], arguments: Mapping[str, Any]):
         self.coefficients = dict(coefficients)
         self.losses = {name: registry[name](**without_nulls(arguments.get(name, {}))) for name in coefficients}
+        if all(getattr(loss, "interval", 1) > 1 for loss in self.losses.values()):
+            raise ConfigError(f"{', '.join(self.losses)}: each skips steps; one loss must be computed at every step")
 
     def __call__(self, outcome: Any) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the total, and the terms by name, detached; nothing waits for the device."""
         terms = {name: loss(outcome) for name, loss in self.losses.items()}
         terms = {name: term for name, term in terms.items() if term is not None}
-        if not terms:
-            raise ConfigError(
-                f"{', '.join(self.losses)}: each skips this step; one loss must be computed at every step"
-            )
-        total = sum(self.coefficients[name] * term for name, term in terms.items())
+        total = sum(self.weight(name, outcome) * term for name, term in terms.items())
         return total, {name: term.detach() for name, term in terms.items()}
+
+    def weight(self, name: str, outcome: Any) -> float:
+        """Return what a loss's term is multiplied by in the total of this update."""
+        loss = self.losses[name]
+        return self.coefficients[name] * (loss.factor(outcome) if isinstance(loss, Scaled) else 1.0)
 
     def state_dict(self) -> dict[str, Any]:
         return {name: loss.state_dict() for name, loss in self.losses.items() if isinstance(loss, Stateful)}

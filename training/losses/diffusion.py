@@ -67,19 +67,21 @@ class EDM:
 
 
 @losses_registry.add_to_registry(name="edm_uncertainty")
-class EDMUncertainty:
+class EDMUncertainty(Demanding):
     """The EDM loss divided by how large the network expects it to be at each noise level, exp(u(sigma)), plus u.
 
     Karras et al. 2024, "Analyzing and Improving the Training Dynamics of Diffusion Models", section 2.1: every noise
-    level then pulls equally hard, without a weight tuned by hand. Needs a denoiser that predicts u.
+    level then pulls equally hard, without a weight tuned by hand. Needs a denoiser that predicts u, by its module
+    ``uncertainty``.
     """
+
+    def check(self, denoiser: nn.Module, levels: TrainingLevels) -> None:
+        if getattr(denoiser, "uncertainty", None) is None:
+            asks = "train.denoiser=edm with denoiser_args.uncertainty_channels=64"
+            raise ConfigError(f"edm_uncertainty needs a denoiser that predicts it: {asks}")
 
     def __call__(self, outcome: DiffusionOutcome) -> Tensor:
         u = outcome.prediction.log_uncertainty  # [N]
-        if u is None:
-            raise ConfigError(
-                "edm_uncertainty needs a denoiser that predicts it: denoiser_args.uncertainty_channels=64"
-            )
         return (outcome.weight * squared_error(outcome) / u.exp() + u).mean()
 
 

@@ -1,10 +1,11 @@
 """Penalties on the slope of a discriminator. The slope is taken at what it is shown, so after augmentation."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 
 import torch
 from torch import Tensor
 
+from training.losses.builder import Scaled
 from training.losses.gan import GanOutcome, logits_of
 from training.losses.registry import disc_losses_registry
 from training.precision import float32_if_fp16
@@ -19,23 +20,24 @@ def slope(logits: Tensor, images: Tensor) -> Tensor:
     return gradient.float().flatten(1)
 
 
-class Penalty(ABC):
+class Penalty(Scaled):
     """A penalty whose coefficient is gamma (lambda) at the start of the run.
 
     ``interval``: lazy regularisation (Karras et al. 2020, section 3.1), computed every so many updates and weighted so
     much more. It is added to that update's loss: Adam takes no step more than without it, so unlike the authors' code,
     where it is a step of its own, nothing is made up for in the learning rate and the betas. ``final``, ``until``: the
     coefficient falls along half a cosine and is ``final`` of what it was from the share ``until`` of the run on (Huang
-    et al. 2024, appendix). The log shows the term as it is before the coefficient.
+    et al. 2024, appendix). The log shows the plain penalty, without coefficient, interval and share.
     """
 
     def __init__(self, interval: PositiveInt = 1, final: Fraction = 1.0, until: Fraction = 1.0):
         self.interval, self.share = interval, Cosine(final=final, until=until)
 
     def __call__(self, outcome: GanOutcome) -> Tensor | None:
-        if outcome.step % self.interval:
-            return None
-        return self.penalty(outcome) * self.interval * self.share(outcome.progress)
+        return None if outcome.step % self.interval else self.penalty(outcome)
+
+    def factor(self, outcome: GanOutcome) -> float:
+        return self.interval * self.share(outcome.progress)
 
     @abstractmethod
     def penalty(self, outcome: GanOutcome) -> Tensor:

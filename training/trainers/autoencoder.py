@@ -12,7 +12,7 @@ from metrics.base import PairMetric, SetMetric
 from models.registry import autoencoders_registry
 from training.config import Arguments, Coefficients, CommonConfig, InferenceSection, TrainSection
 from training.data import open_held_out
-from training.losses.autoencoder import AutoencoderOutcome
+from training.losses.autoencoder import KL, AutoencoderOutcome
 from training.losses.builder import WeightedLosses, check_losses, check_no_stray_arguments
 from training.losses.registry import autoencoder_losses_registry
 from training.reconstruction import ReconstructionJudge, ReconstructionValidation
@@ -75,6 +75,11 @@ class BaseAutoencoderTrainer(BaseTrainer):
 
     def prepare_training(self) -> None:
         self.losses = WeightedLosses(autoencoder_losses_registry, self.config.losses_coef, self.config.losses_args)
+        image = torch.zeros(1, self.facts.image_channels, *[self.facts.image_size] * 2, device=self.device)
+        for loss in self.losses.losses.values():
+            if isinstance(loss, KL):
+                with torch.no_grad():
+                    loss.check(self.average.encode(image))
 
     def train_step(self) -> dict[str, Tensor]:
         updater, terms = self.updaters["autoencoder"], []
@@ -98,7 +103,8 @@ class BaseAutoencoderTrainer(BaseTrainer):
 
     def build_validation(self) -> ReconstructionValidation:
         judge = ReconstructionJudge(self.config, self.device) if distributed.is_main() else None
-        return ReconstructionValidation(self.reconstruct_images, open_held_out(self.roles, self.data), judge)
+        held_out = open_held_out(self.roles, self.data, self.say)
+        return ReconstructionValidation(self.reconstruct_images, held_out, judge, self.data.mark)
 
     @torch.no_grad()
     def reconstruct_images(self, images: Tensor) -> Tensor:

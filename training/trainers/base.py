@@ -12,7 +12,7 @@ from datasets.loaders import Share
 from metrics.base import Metric
 from training import persistence, saving
 from training.alarms import Alarm, Alarms, EmaLags, FigureTurnsUp, ScaleCollapses
-from training.best import Best
+from training.best import Best, check_best
 from training.clock import Clock
 from training.compiling import prepare_device
 from training.config import CommonConfig, check_counts
@@ -114,6 +114,7 @@ class BaseTrainer(ABC):
     def setup(self) -> None:
         """Build everything that training needs; nothing is written yet."""
         self.check_config()
+        check_best(self.config)
         persistence.check_start(self)
         with distributed.main_first():
             self.data = open_training_data(self.roles, self.say)

@@ -9,14 +9,15 @@ from torch import Tensor, nn
 
 import models  # noqa: F401 - fills the registries
 import sampling  # noqa: F401
-from models.diffusion.denoisers import Prediction
+from models.diffusion.base_diffusion import BaseDiffusion
+from models.diffusion.denoisers import Prediction, TableDenoiser
 from models.registry import codecs_registry, denoisers_registry, diffusion_models_registry
 from sampling.registry import guidance_registry, samplers_registry, sampling_levels_registry
 from training import persistence
 from training.config import Arguments, Coefficients
 from training.data import OFFERED
 from training.guides import GUIDES, check_guidance, open_guides
-from training.latents import open_codec, sizes_of
+from training.latents import check_sampler, open_codec, sizes_of
 from training.losses.builder import WeightedLosses, check_losses, check_no_stray_arguments
 from training.losses.diffusion import Demanding, DiffusionOutcome
 from training.losses.registry import losses_registry
@@ -99,6 +100,10 @@ class BaseDiffusionTrainer(GenerativeTrainer):
         check_losses(losses_registry, self.config.losses_coef, self.config.losses_args, "losses_coef")
         check_no_stray_arguments(self.config.losses_args, self.config.losses_coef)
         check_guidance(self.config.train, self.roles)
+        check_sampler(self.roles)
+        guided = self.config.train.guidance and self.roles.cls("guidance").needs_classes  # refused with its own line
+        if self.config.train.label_dropout and not self.config.data.conditional and not guided:
+            raise ConfigError("train.label_dropout hides labels, data.conditional=false has none: set it to 0")
 
     def build_networks(self) -> dict[str, nn.Module]:
         outputs = self.roles.cls("denoiser").outputs
@@ -118,6 +123,11 @@ class BaseDiffusionTrainer(GenerativeTrainer):
         if len(set(asked)) > 1:
             raise ConfigError(
                 f"model_args.num_steps={asked[0]} and denoiser_args.num_steps={asked[1]} differ: keep one"
+            )
+        denoiser = self.roles.name("denoiser")
+        if asked and isinstance(backbone, BaseDiffusion) and not issubclass(self.roles.cls("denoiser"), TableDenoiser):
+            raise ConfigError(
+                f"model_args.num_steps is a table's length, train.denoiser={denoiser} has none: remove it"
             )
         if "num_steps" in self.config.denoiser_args or not hasattr(backbone, "num_steps"):
             return {}

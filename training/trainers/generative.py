@@ -75,8 +75,9 @@ class GenerativeTrainer(BaseTrainer):
     def build_validation(self) -> QuickValidation:
         self.prepare_sampling()
         judge = build_judge(self.config, self.device) if distributed.is_main() else None
-        real = open_held_out(self.roles, self.data) if judge else None
-        return QuickValidation(self.quick_images, self.data.facts, judge, real, self.config.train.val_num_images)
+        real = open_held_out(self.roles, self.data, self.say) if judge else None
+        count = self.config.train.val_num_images
+        return QuickValidation(self.quick_images, self.data.facts, judge, real, count, self.data.mark)
 
     def build_alarms(self) -> list[Alarm]:
         return [*super().build_alarms(), DiversityFalls()]

@@ -139,9 +139,9 @@ class BaseSupervisedTrainer(BaseTrainer):
     # ---- Judging.
 
     def build_validation(self) -> HeldOutValidation:
-        held_out = open_held_out(self.roles, self.data)
+        held_out = open_held_out(self.roles, self.data, self.say)
         metrics = build_prediction_metrics(self.config)
-        return HeldOutValidation(self.answer, held_out, metrics, self.config.data.val_batch_size)
+        return HeldOutValidation(self.answer, held_out, metrics, self.config.data.val_batch_size, self.data.mark)
 
     @torch.no_grad()
     def answer(self, images: Tensor, rows: range) -> Tensor:
