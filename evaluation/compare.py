@@ -12,9 +12,9 @@ from datasets.base import ImageDataset
 from datasets.leaks import check_no_overlap
 from datasets.splits import drop_leaks
 from evaluation.analysis import Analysis, Finding, Subject
-from evaluation.folders import SavedAsJpeg, check_comparable, counts_by_class, open_folder
+from evaluation.folders import SavedAsJpeg, check_comparable, check_lossless, counts_by_class, open_folder
 from evaluation.registry import analyses_registry
-from evaluation.tables import Record
+from evaluation.tables import LOSSLESS, Record
 from metrics.base import SetMetric
 from metrics.features import ImageSet
 from metrics.judge import Judge
@@ -97,7 +97,11 @@ def metric_or_analysis(settings: Settings, name: str) -> SetMetric | Analysis:
 def open_side(settings: Settings, key: str) -> ImageDataset:
     """Open ``real``, ``fake`` or ``train`` in the protocol's file format."""
     folder = open_folder(getattr(settings, key), key)
-    return SavedAsJpeg(folder) if settings.protocol == "jpeg" else folder
+    if settings.protocol == "jpeg":
+        return SavedAsJpeg(folder)
+    if key == "fake":
+        check_lossless(folder)
+    return folder
 
 
 def without_copies(settings: Settings, train: ImageDataset, real: ImageDataset) -> ImageDataset:
@@ -120,7 +124,7 @@ def origin(settings: Settings, real: ImageDataset, fake: ImageDataset | None) ->
     sides = {"real": real} | ({} if fake is None else {"fake": fake})
     return {
         "split": settings.split,
-        "file_format": f"both sides saved again as JPEG {SavedAsJpeg.QUALITY}" if jpeg else "as the files are",
+        "file_format": f"both sides saved again as JPEG {SavedAsJpeg.QUALITY}" if jpeg else LOSSLESS,
         "image_size": real.image_shape[-1],
         "files": {side: dict(Counter(suffix(file) for file in images.files)) for side, images in sides.items()},
         "counts_by_class": {side: counts_by_class(images) for side, images in sides.items()},

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from evaluation.tables import Record, result_table
+from evaluation.tables import LOSSLESS, Record, result_table
 from training.evaluation import build_judge, labels_like
 from training.export import export_model
 from training.judging import Judgement, check_kind, open_reference
@@ -210,7 +210,7 @@ def origin(trainer: GenerativeTrainer, plan: Plan) -> dict[str, Any]:
         "images_per_class": None if plan.labels is None else per_class(plan.labels, trainer.facts.class_names),
         "seed": config.exp.seed,
         "precision": str(trainer.precision),
-        "file_format": "from memory, 8 bits a channel",
+        "file_format": LOSSLESS,
         "split": config.inference.split if plan.follows_reference else None,
         **trainer.describe_sampling(),
         "environment": environment(),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from evaluation.compare import Settings, compare_folders
 from metrics.fid import feature_distance
@@ -69,6 +70,21 @@ def test_jpeg_is_another_protocol(folders):
         for protocol in ("lossless", "jpeg")
     )
     assert plain["results"] != jpeg["results"]
+    assert jpeg["origin"]["file_format"] == "both sides saved again as JPEG 75"
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+def test_generated_jpeg_files_never_pass_as_lossless_whatever_they_are_called(folders, suffix):
+    arguments = {"metrics": ["fid"], "metrics_args": {"fid": {"dims": 64}}}
+    plain = compare_folders(settings(**folders, **arguments))[0]
+    assert plain["origin"]["file_format"] == "lossless"
+    for file in folders["fake"].rglob("*.png"):
+        Image.open(file).save(file.with_suffix(suffix), "JPEG")
+        if suffix != ".png":
+            file.unlink()
+    with pytest.raises(MetricError, match=r"is a JPEG file.*set protocol=jpeg"):
+        compare_folders(settings(**folders, **arguments))
+    jpeg = compare_folders(settings(**folders, **arguments, protocol="jpeg"))[0]
     assert jpeg["origin"]["file_format"] == "both sides saved again as JPEG 75"
 
 
