@@ -68,7 +68,9 @@ def check_one_table(records: dict[str, Record]) -> None:
 def condition(record: Record, key: str) -> Any:
     """Return one of ``MUST_AGREE`` from a record's origin; earlier words for lossless files are read as that."""
     origin = record["origin"]
-    value = origin.get(key)
+    if origin.get(key) is None:
+        raise MetricError(f"a record does not say its {key}, so nothing can stand beside it: evaluate again")
+    value = origin[key]
     if key != "file_format" or value not in EARLIER_WORDS:
         return value
     jpeg = {".jpg", ".jpeg", ".jfif"} & set(origin.get("files", {}).get("fake", {}))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from evaluation.tables import Record
 from metrics.features import ImageSet
 from metrics.judge import Judge
 from training.data import Facts, open_split, open_training_data
+from training.origins import judged_origin
 from utils.cache import fingerprint
 from utils.config import without_nulls
 from utils.errors import ConfigError, MetricError, UserError
@@ -69,9 +69,8 @@ class Judgement:
         if len(seeds) > 1:
             record["std"] = {name: it.std for name, it in found.items()}
             record["values"] = {name: list(it.values) for name, it in found.items()}
-        origin = {"sampling_seeds": seeds, "earlier_evaluations": earlier_evaluations(trainer, config.inference.split)}
-        content = {"real_content": ImageSet.of(self.subject.real).content_key}
-        return {**record, "origin": origin | self.subject.judge.provenance() | content}
+        origin = judged_origin(trainer, ImageSet.of(self.subject.real)) | {"sampling_seeds": seeds}
+        return {**record, "origin": origin | self.subject.judge.provenance()}
 
     def over_seeds(self, trainer: GenerativeTrainer, seeds: list[int]) -> dict[str, Spread]:
         """Return every result over the seeds: the same weights, other noise."""
@@ -118,15 +117,3 @@ def open_subject(trainer: BaseTrainer, judge: Judge, reference: ImageDataset, wi
         return replace(subject, train=open_training_data(trainer.roles, trainer.say).train)
     except UserError as error:
         return replace(subject, no_train=str(error))
-
-
-def earlier_evaluations(trainer: BaseTrainer, split: str) -> int:
-    """Count how often models of this run were judged on ``split`` before: the test split is for the result alone."""
-    earlier = 0
-    for path in (trainer.run.path / "inference").glob("*/metrics.json"):
-        try:
-            record = json.loads(path.read_text())
-        except (OSError, ValueError):
-            continue
-        earlier += bool(record.get("results")) and record.get("origin", {}).get("split") == split
-    return earlier

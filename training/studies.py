@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 
 from evaluation.analysis import Analysis, Subject
-from evaluation.tables import LOSSLESS, Record, result_table
+from evaluation.tables import Record, result_table
 from training.evaluation import build_judge, labels_like
 from training.export import export_model
 from training.judging import Judgement, build_analyses, check_kind, open_reference, open_subject
-from training.persistence import describe_average, describe_file
+from training.origins import made_origin
+from training.persistence import describe_average
 from training.registry import diffusion_studies_registry, studies_registry
-from training.run_folder import environment, plain, write_whole
+from training.run_folder import write_whole
 from utils.errors import ConfigError, DataError, MetricError, UserError, did_you_mean
 from utils.images import class_grid, image_grid, write_png
 
@@ -200,44 +201,17 @@ def write_images(folder: Path, images: Tensor, labels: Tensor | None, class_name
         write_png(image, place / f"{index:05d}.png")
 
 
-def weights_origin(trainer: BaseTrainer) -> dict[str, Any]:
-    """Say where the weights of a checkpoint come from."""
-    checkpoint = trainer.checkpoint
-    return {
-        "checkpoint": describe_file(checkpoint["path"]),
-        "step": checkpoint["step"],
-        "training_images_seen": checkpoint["images_seen"],
-        "training_seed": checkpoint["config"]["exp"]["seed"],
-        "weights": describe_average(trainer),
-        "parameters": sum(weight.numel() for weight in trainer.average.parameters()),
-        "initial_weights": checkpoint.get("initial_weights"),  # random, or another file of this project
-        "foreign_weights": foreign_weights(checkpoint),
-    }
-
-
 def per_class(labels: Tensor, class_names: tuple[str, ...]) -> dict[str, int]:
     """Count the images of each class by its name."""
     return dict(zip(class_names, labels.bincount(minlength=len(class_names)).tolist()))
 
 
-def foreign_weights(checkpoint: dict[str, Any]) -> dict[str, Any] | bool:
-    """Say which weights of others take part, and whether the task allows them; False: none but this project's own."""
-    origins = {name: part.get("origin", {}) for name, part in checkpoint.get("fixed", {}).items()}
-    return {name: origin for name, origin in origins.items() if origin.get("foreign_weights")} or False
-
-
 def origin(trainer: GenerativeTrainer, plan: Plan) -> dict[str, Any]:
     """Say where the images come from: enough to make them again."""
-    config = trainer.config
     return {
-        **weights_origin(trainer),
+        **made_origin(trainer),
         "images": plan.count,
         "images_per_class": None if plan.labels is None else per_class(plan.labels, trainer.facts.class_names),
-        "seed": config.exp.seed,
-        "precision": str(trainer.precision),
-        "file_format": LOSSLESS,
-        "split": config.inference.split if plan.follows_reference else None,
+        "split": trainer.config.inference.split if plan.follows_reference else None,
         **trainer.describe_sampling(),
-        "environment": environment(),
-        "config": plain(config),
     }

@@ -65,6 +65,7 @@ def changed(path: list[str], value) -> dict:
     ("path", "value", "message"),
     [
         (["origin", "split"], "dev", "different splits"),
+        (["origin", "real_content"], None, "does not say its real_content"),
         (["origin", "file_format"], "jpeg", "different file formats"),
         (["origin", "real_content"], "abd", "different reference images"),
         (["origin", "real_images"], 21, "different numbers of images"),

@@ -136,14 +136,13 @@ def test_settings_are_chosen_on_dev_and_the_record_says_so(trained, tmp_path, co
     assert "no dev set is held out" in capsys.readouterr().err
 
 
-def test_a_look_at_the_test_split_is_counted(trained, colours):
-    folder, configs = trained
-    counts = []
-    for _ in range(2):
-        inference.main(words(configs["gan"], folder, "train.checkpoint_path=latest", *METRICS))
-    for study in sorted((folder / "gan" / "inference").iterdir()):
-        counts.append(record_of(study)["origin"]["earlier_evaluations"])
-    assert counts == [0, 1]
+def test_a_look_at_the_test_split_is_counted_wherever_it_is_written(trained, tmp_path, colours):
+    for name in ("a", "b", "c"):
+        infer(trained, "gan", tmp_path / name, *METRICS)
+    infer(trained, "gan", tmp_path / "dev", *METRICS, "inference.split=dev", "data.dev_per_class=2")
+    infer(trained, "gan", tmp_path / "d", *METRICS)
+    before, *later = (record_of(tmp_path / name)["origin"]["earlier_evaluations"] for name in "abcd")
+    assert later == [before + 1, before + 2, before + 3]
 
 
 def test_the_floor_stands_beside_the_value(trained, tmp_path, colours, capsys):
