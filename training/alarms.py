@@ -8,6 +8,8 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from training.config import TrainSection
+
 Values = Mapping[str, float]
 
 
@@ -82,6 +84,10 @@ class FigureTurns(Alarm):
         super().__init__()
         self.metric, self.lower, self.times, self.factor = metric, lower, times, factor
         self.courses: dict[str, Course] = {}
+
+    @classmethod
+    def of(cls, train: TrainSection) -> "FigureTurns":
+        return cls(train.best_metric, lower=train.best_is == "lowest")
 
     def trouble(self, values: Values) -> str | None:
         worse = []

@@ -89,9 +89,7 @@ class BaseTrainer(ABC):
 
     def build_alarms(self) -> list[Alarm]:
         """Return what watches over the logged values."""
-        train = self.config.train
-        figures = FigureTurns(train.best_metric, lower=train.best_is == "lowest")
-        return [EmaLags(fix=self.ema.shorter), figures, ScaleCollapses()]
+        return [EmaLags(fix=self.ema.shorter), FigureTurns.of(self.config.train), ScaleCollapses()]
 
     def module_in_training(self, name: str) -> nn.Module:
         """Return what the learning player calls: the network itself unless a family wraps it."""
