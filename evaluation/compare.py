@@ -21,6 +21,7 @@ from metrics.features import ImageSet
 from metrics.judge import Judge
 from metrics.registry import metrics_registry
 from utils.distributed import choose_device
+from utils.environment import environment
 from utils.errors import ConfigError, MetricError, did_you_mean
 from utils.schema import construct, section
 
@@ -142,8 +143,19 @@ def origin(settings: Settings, real: ImageDataset, fake: ImageDataset | None) ->
         "files": {side: dict(Counter(suffix(file) for file in images.files)) for side, images in sides.items()},
         "counts_by_class": {side: counts_by_class(images) for side, images in sides.items()},
         "fake_content": None if fake is None else fake.content_key,
+        "generated_by": None if fake is None else origin_beside(Path(settings.fake).expanduser(), len(fake)),
+        "environment": environment(),
         "settings": {key: value for key, value in vars(settings).items() if key not in ("out", "table", "pictures")},
     }
+
+
+def origin_beside(folder: Path, count: int) -> Record | None:
+    """Return where ``inference.py`` says that the images of its folder ``images`` come from; None of other folders."""
+    try:
+        made = json.loads((folder.resolve().parent / "metrics.json").read_text())["origin"]
+        return made if folder.resolve().name == "images" and made["images"] == count else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def suffix(file: str) -> str:

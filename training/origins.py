@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from evaluation.tables import LOSSLESS
 from metrics.features import ImageSet
 from training.persistence import describe_average, describe_file
-from training.run_folder import environment, plain, whole
+from training.run_folder import plain, whole
+from utils.environment import environment
 
 if TYPE_CHECKING:
     from training.trainers.base import BaseTrainer

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,21 @@ def test_generated_jpeg_files_never_pass_as_lossless_whatever_they_are_called(fo
         compare_folders(settings(**folders, **arguments))
     jpeg = compare_folders(settings(**folders, **arguments, protocol="jpeg"))[0]
     assert jpeg["origin"]["file_format"] == "both sides saved again as JPEG 75"
+
+
+def test_the_record_says_with_what_it_was_made_and_where_inference_says_the_images_come_from(folders):
+    arguments = {"metrics": ["fid"], "metrics_args": {"fid": {"dims": 64}}}
+    made = {"checkpoint": {"sha256": "abc"}, "images": 8}
+    folders["fake"] = folders["fake"].rename(folders["fake"].with_name("images"))
+    assert compare_folders(settings(**folders, **arguments))[0]["origin"]["generated_by"] is None
+    (folders["fake"].parent / "metrics.json").write_text(json.dumps({"results": {}, "origin": made}))
+    origin = compare_folders(settings(**folders, **arguments))[0]["origin"]
+    assert origin["generated_by"] == made
+    assert origin["environment"]["packages"]["torch"] == version("torch") and "commit" in origin["environment"]
+    (folders["fake"].parent / "metrics.json").write_text(json.dumps({"origin": made | {"images": 9}}))
+    assert (
+        compare_folders(settings(**folders, **arguments))[0]["origin"]["generated_by"] is None
+    )  # others lie there now
 
 
 def test_what_an_analysis_misses_is_told_before_the_long_work(folders, tmp_path):
