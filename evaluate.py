@@ -22,7 +22,7 @@ from pathlib import Path
 
 import utils.threads  # noqa: F401 - first, because PyTorch reads what it sets
 from evaluation.compare import Settings, compare_folders, read_record
-from evaluation.tables import comparison_table, result_table
+from evaluation.tables import Record, comparison_table, result_table
 from utils.command import command_of
 from utils.files import whole_file
 
@@ -32,14 +32,33 @@ def main(settings: Settings) -> None:
     if settings.table:
         print(comparison_table({path: read_record(path) for path in settings.table}))
         return
-    record, lines = compare_folders(settings)
+    kept: dict[str, Record] = {}
+    said: list[str] = []
+
+    def keep(record: Record, lines: list[str]) -> None:
+        if record["results"] or record["analyses"]:
+            kept["record"], said[:] = record, lines
+            write(record, settings.out)
+
+    try:
+        compare_folders(settings, keep)
+    finally:  # also of an evaluation that failed half-way: what it found stands
+        if kept:
+            tell(kept["record"], said, printed=not settings.out)
+
+
+def write(record: Record, out: str) -> None:
+    """Write the record to the file ``out``, if there is one."""
+    if out:
+        with whole_file(Path(out).expanduser()) as file:
+            file.write(json.dumps(record, indent=2) + "\n")
+
+
+def tell(record: Record, lines: list[str], printed: bool) -> None:
+    """Print the table and the lines, and where the record is ``printed``, it too."""
     print("\n".join([result_table(record), *lines] if record["results"] or not lines else lines))
-    written = json.dumps(record, indent=2)
-    if not settings.out:
-        print(written)
-        return
-    with whole_file(Path(settings.out).expanduser()) as file:
-        file.write(written + "\n")
+    if printed:
+        print(json.dumps(record, indent=2))
 
 
 if __name__ == "__main__":

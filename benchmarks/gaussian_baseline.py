@@ -1,5 +1,7 @@
 """The baseline that every model must beat: a Gaussian fitted to the training pixels, full covariance, no learning.
 
+Training files that show a test photo are left out.
+
     python3 -m benchmarks.gaussian_baseline train=DIR test=DIR [key=value ...]
 
 Draws as many images as the test folder holds and judges them against it. dims=2048 and weights=FILE choose FID's
@@ -15,6 +17,7 @@ import torch
 from torch import Tensor
 
 from datasets.packed import Packed
+from datasets.splits import drop_leaks
 from metrics.features import ImageSet
 from metrics.fid import FID
 from metrics.judge import Judge
@@ -42,13 +45,15 @@ class Settings:
 def main(settings: Settings) -> None:
     judge = Judge({"fid": FID(settings.dims, settings.weights), "kid": KID()}, default_device())
     judge.prepare()
-    real = ImageSet.of(Packed(settings.test, settings.size))
-    train = ImageSet.of(Packed(settings.train, settings.size), batch_size=2048)
+    test = Packed(settings.test, settings.size)
+    kept, leaks = drop_leaks(Packed(settings.train, settings.size), test)
+    real, train = ImageSet.of(test), ImageSet.of(kept, batch_size=2048)
     images = to_uint8(gaussian_samples(train.batches(), real.count, settings.seed))
     if settings.out:
         write_png(image_grid(images[:64]), Path(settings.out).expanduser())
     results = judge.evaluate(real, images.split(256))
-    print(json.dumps({**results, "train_images": train.count, "seed": settings.seed, **judge.provenance()}, indent=2))
+    fitted = {"train_images": train.count, "left_out": len(leaks), "seed": settings.seed}
+    print(json.dumps({**results, **fitted, **judge.provenance()}, indent=2))
 
 
 def gaussian_samples(batches: Iterable[Tensor], count: int, seed: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +32,7 @@ class Listing:
     labels: list[int] = field(default_factory=list)  # class of each file; -1: flat
     stamps: list[tuple[int, int]] = field(default_factory=list)  # size in bytes, time of last change in ns
     ignored: int = 0  # hidden entries and files that are not meant to be images
+    unknown: Counter[str] = field(default_factory=Counter)  # of the ignored, how many that are not hidden, by suffix
 
     def key(self) -> str:
         """Fingerprint of names, sizes and times. A file replaced without changing any of them goes unnoticed."""
@@ -96,6 +98,7 @@ def _add_files(listing: Listing, folder: Path, prefix: str, label: int) -> list[
                 listing.stamps.append((stat.st_size, stat.st_mtime_ns))
             else:
                 listing.ignored += 1
+                listing.unknown.update([] if entry.name.startswith(".") else [Path(entry.name).suffix or "no suffix"])
     except OSError as error:
         raise DataError(f"{error.filename or folder} cannot be read ({error.strerror}): mend or remove it") from error
     return folders
@@ -126,7 +129,7 @@ class ImageFolder(ImageDataset):
     """Images decoded when asked for. ``root`` holds a folder for each class, or images only: then there are no labels.
 
     Images of another size than ``image_size`` are resized by the shorter side and centre-cropped; all become RGB.
-    Hidden entries and files without an image suffix are ignored (``ignored`` counts them).
+    Hidden entries and files without an image suffix are ignored (``ignored`` counts them); of the latter a warning.
 
     ``on_bad_image="error"``: an unreadable file is a ``DataError`` when its turn comes. ``"skip"``: the first time all
     files are decoded once, and those that cannot be read are left out from the start (``bad_files``, and a warning),
@@ -146,6 +149,9 @@ class ImageFolder(ImageDataset):
             raise ConfigError(f"image_size is {image_size}: it should be at least 1")
         self.root = Path(root)
         listing = list_images(self.root)
+        if listing.unknown:
+            kinds = ", ".join(f"{count} {suffix}" for suffix, count in listing.unknown.most_common(5))
+            logger.warning("%s: left out %d files, by suffix no images: %s", root, listing.unknown.total(), kinds)
         listing = listing.of_classes(classes) if classes else listing
         self.bad_files = find_bad_images(self.root, listing, image_size) if on_bad_image == "skip" else []
         if self.bad_files:

@@ -22,6 +22,7 @@ class Subject:
     fake: ImageDataset | None = None
     train: ImageDataset | None = None
     pictures: Path | None = None  # where pictures go: they may show the dataset's photos, so never into a repository
+    no_train: str = "name their folder (train=DIR; in a config data.input_train_dir)"  # why there is no ``train``
 
     def features(self, images: ImageDataset, what: str = "real") -> Tensor:
         """Return what the judge's first network sees in a set, float32 [N, D]."""
@@ -30,9 +31,7 @@ class Subject:
     def training_images(self, analysis: str) -> ImageDataset:
         """Return the training set. Raises ``MetricError`` with the fix where there is none."""
         if self.train is None:
-            raise MetricError(
-                f"{analysis} needs the training images: name their folder (train=DIR; in a config data.input_train_dir)"
-            )
+            raise MetricError(f"{analysis} needs the training images: {self.no_train}")
         return self.train
 
     def generated_images(self, analysis: str) -> ImageDataset:
@@ -40,6 +39,11 @@ class Subject:
         if self.fake is None:
             raise MetricError(f"{analysis} needs generated images: name their folder (fake=DIR)")
         return self.fake
+
+    def check_labelled(self, analysis: str) -> None:
+        """Raise ``MetricError`` when a side that is there has no class folders."""
+        if self.real.labels is None or (self.fake is not None and self.fake.labels is None):
+            raise MetricError(f"{analysis} needs class folders on both sides")
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,14 @@ class Analysis(ABC):
     """A member takes its settings in its constructor and finds something out about a :class:`Subject`."""
 
     sees_features = True  # False: it needs none of the judge's networks
+    sees_generated = True  # False: it looks at photos only
+
+    @abstractmethod
+    def prepare(self, subject: Subject) -> None:
+        """Check, before any long work, that what it needs is there; ``fake`` may be made later.
+
+        Raises a ``UserError`` with the fix otherwise.
+        """
 
     @abstractmethod
     def run(self, subject: Subject) -> Finding:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from datasets.base import ImageDataset
 from evaluation.analysis import Analysis, Finding, Subject
 from evaluation.registry import analyses_registry
-from models.classifiers.export import load_classifier
+from models.classifiers.export import Classifier, load_classifier
 from utils.errors import MetricError
 
 BATCH = 256
@@ -31,15 +31,24 @@ class ClassFidelity(Analysis):
     def __init__(self, classifier: str | None = None):
         self.classifier = classifier
 
-    def run(self, subject: Subject) -> Finding:
-        real, fake = subject.real, subject.generated_images("class_fidelity")
+    def prepare(self, subject: Subject) -> None:
+        self.open_classifier(subject)
+
+    def open_classifier(self, subject: Subject) -> Classifier:
+        """Open the classifier. Raises a ``UserError`` when it is not named, not readable or of other pictures."""
         if self.classifier is None:
             raise MetricError("class_fidelity needs a classifier: metrics_args.class_fidelity.classifier=FILE")
-        if real.labels is None or fake.labels is None:
-            raise MetricError("class_fidelity needs class folders on both sides")
-        network = load_classifier(Path(self.classifier).expanduser()).to(subject.judge.device)
-        if list(network.class_names) != list(real.class_names):
+        subject.check_labelled("class_fidelity")
+        network = load_classifier(Path(self.classifier).expanduser())
+        if list(network.class_names) != list(subject.real.class_names):
             raise MetricError(f"{self.classifier} knows other classes than the reference: train one on these")
+        if network.image_size != subject.real.image_shape[-1]:
+            raise MetricError(f"{self.classifier} is for {network.image_size} pixels a side: train one on these images")
+        return network
+
+    def run(self, subject: Subject) -> Finding:
+        real, fake = subject.real, subject.generated_images("class_fidelity")
+        network = self.open_classifier(subject).to(subject.judge.device)
         right_real, right_fake = (named_rightly(network, images, subject.judge.device) for images in (real, fake))
         accuracy, fidelity = right_real.mean(), right_fake.mean()
         record = {

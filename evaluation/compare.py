@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import field
 from pathlib import Path
 from typing import Any, Literal
@@ -11,18 +12,20 @@ import metrics  # noqa: F401
 from datasets.base import ImageDataset
 from datasets.leaks import check_no_overlap
 from datasets.splits import drop_leaks
-from evaluation.analysis import Analysis, Finding, Subject
-from evaluation.folders import SavedAsJpeg, check_comparable, counts_by_class, open_folder
+from evaluation.analysis import Analysis, Subject
+from evaluation.folders import SavedAsJpeg, check_comparable, check_lossless, counts_by_class, open_folder
 from evaluation.registry import analyses_registry
-from evaluation.tables import Record
+from evaluation.tables import LOSSLESS, Record
 from metrics.base import SetMetric
 from metrics.features import ImageSet
 from metrics.judge import Judge
 from metrics.registry import metrics_registry
 from utils.distributed import choose_device
+from utils.environment import environment
 from utils.errors import ConfigError, MetricError, did_you_mean
 from utils.schema import construct, section
 
+Keep = Callable[[Record, list[str]], None]
 STANDARD_METRICS = ["fid", "kid", "prdc"]
 
 
@@ -43,8 +46,11 @@ class Settings:
     table: list[str] = field(default_factory=list)
 
 
-def compare_folders(settings: Settings) -> tuple[Record, list[str]]:
-    """Return the record of an evaluation, and lines for a person. Refuses what cannot be compared."""
+def compare_folders(settings: Settings, keep: Keep = lambda record, lines: None) -> tuple[Record, list[str]]:
+    """Return the record of an evaluation, and lines for a person. Refuses what cannot be compared.
+
+    ``keep`` is given both after each part of the work, so that what fails later takes nothing with it.
+    """
     judge, analyses = build(settings)
     judge.prepare()
     opened = {name: open_side(settings, name) for name in ("real", "fake", "train") if getattr(settings, name)}
@@ -55,24 +61,32 @@ def compare_folders(settings: Settings) -> tuple[Record, list[str]]:
     record: Record = {"results": {}, "analyses": {}, "origin": origin(settings, real, fake)}
     if fake is not None:
         check_comparable(real, fake)
-        record["results"] = judge.evaluate(ImageSet.of(real), ImageSet.of(fake))
     elif not analyses:
         raise ConfigError("fake=DIR is missing: name the folder of generated images")
-    subject = Subject(real, judge, fake, train, pictures_folder(settings))
-    findings = {name: analysis.run(subject) for name, analysis in analyses.items()}
-    return complete(record, judge, real, findings)
-
-
-def complete(
-    record: Record, judge: Judge, real: ImageDataset, findings: dict[str, Finding]
-) -> tuple[Record, list[str]]:
-    """Add what the analyses found and what the judge knows of the origin; return the record and lines for a person."""
-    record["analyses"] = {name: finding.record for name, finding in findings.items()}
+    subject = Subject(real, judge, fake, train, pictures=pictures_folder(settings))
+    prepare(analyses, subject)
+    if fake is not None:
+        record["results"] = judge.evaluate(ImageSet.of(real), ImageSet.of(fake))
     record["origin"] |= {"real_images": len(real), "real_content": ImageSet.of(real).content_key, **judge.provenance()}
-    return record, [line for finding in findings.values() for line in finding.lines]
+    lines: list[str] = []
+    for name, analysis in analyses.items():
+        keep(record, lines)
+        finding = analysis.run(subject)
+        record["analyses"][name] = finding.record
+        lines += finding.lines
+    keep(record, lines)
+    return record, lines
 
 
-def build(settings: Settings) -> tuple[Judge, dict[str, Any]]:
+def prepare(analyses: dict[str, Analysis], subject: Subject) -> None:
+    """Raise a ``UserError`` when an analysis misses something, before anything long is done."""
+    for name, analysis in analyses.items():
+        if analysis.sees_generated:
+            subject.generated_images(name)
+        analysis.prepare(subject)
+
+
+def build(settings: Settings) -> tuple[Judge, dict[str, Analysis]]:
     """Build the metrics and analyses that ``metrics`` names, each with its arguments."""
     if not settings.metrics:
         raise ConfigError("metrics=[] leaves nothing to do: name some, metrics=[fid,kid,prdc]")
@@ -97,7 +111,11 @@ def metric_or_analysis(settings: Settings, name: str) -> SetMetric | Analysis:
 def open_side(settings: Settings, key: str) -> ImageDataset:
     """Open ``real``, ``fake`` or ``train`` in the protocol's file format."""
     folder = open_folder(getattr(settings, key), key)
-    return SavedAsJpeg(folder) if settings.protocol == "jpeg" else folder
+    if settings.protocol == "jpeg":
+        return SavedAsJpeg(folder)
+    if key == "fake":
+        check_lossless(folder)
+    return folder
 
 
 def without_copies(settings: Settings, train: ImageDataset, real: ImageDataset) -> ImageDataset:
@@ -120,13 +138,24 @@ def origin(settings: Settings, real: ImageDataset, fake: ImageDataset | None) ->
     sides = {"real": real} | ({} if fake is None else {"fake": fake})
     return {
         "split": settings.split,
-        "file_format": f"both sides saved again as JPEG {SavedAsJpeg.QUALITY}" if jpeg else "as the files are",
+        "file_format": f"both sides saved again as JPEG {SavedAsJpeg.QUALITY}" if jpeg else LOSSLESS,
         "image_size": real.image_shape[-1],
         "files": {side: dict(Counter(suffix(file) for file in images.files)) for side, images in sides.items()},
         "counts_by_class": {side: counts_by_class(images) for side, images in sides.items()},
         "fake_content": None if fake is None else fake.content_key,
+        "generated_by": None if fake is None else origin_beside(Path(settings.fake).expanduser(), len(fake)),
+        "environment": environment(),
         "settings": {key: value for key, value in vars(settings).items() if key not in ("out", "table", "pictures")},
     }
+
+
+def origin_beside(folder: Path, count: int) -> Record | None:
+    """Return where ``inference.py`` says that the images of its folder ``images`` come from; None of other folders."""
+    try:
+        made = json.loads((folder.resolve().parent / "metrics.json").read_text())["origin"]
+        return made if folder.resolve().name == "images" and made["images"] == count else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def suffix(file: str) -> str:

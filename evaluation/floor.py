@@ -46,9 +46,14 @@ def spreads(results: Sequence[dict[str, float]]) -> dict[str, Spread]:
 class Floor(Analysis):
     """Judges ``draws`` sets of training photos against the reference: what a perfect generator would get."""
 
+    sees_generated = False
+
     def __init__(self, draws: PositiveInt = 5, seed: NonNegativeInt = 0):
         self.draws = draws
         self.seed = seed
+
+    def prepare(self, subject: Subject) -> None:
+        draw_like(subject.real, subject.training_images("floor"), self.draws, self.seed)
 
     def run(self, subject: Subject) -> Finding:
         train = subject.training_images("floor")

@@ -18,6 +18,7 @@ from utils.errors import DataError, MetricError
 from utils.images import to_hwc
 
 NAMED = 10  # files that a message names at most
+LOSSLESS_FORMATS = ("PNG", "BMP", "PPM")  # Pillow's names; WebP and TIFF do not say whether they lost anything
 
 
 def open_folder(root: str, key: str) -> ImageFolder:
@@ -60,6 +61,17 @@ def size_of(path: Path) -> tuple[int, int] | None:
             return image.size
     except Exception:  # Pillow's readers raise nearly everything
         return None
+
+
+def check_lossless(images: ImageFolder) -> None:
+    """Raise ``MetricError`` when generated images went through a file that changes pixels, whatever it is called."""
+    for file in images.files:
+        with Image.open(images.root / file) as image:
+            if image.format not in LOSSLESS_FORMATS:
+                raise MetricError(
+                    f"{images.root / file} is a {image.format} file, which may have changed the pixels: generate PNG, "
+                    f"or set protocol=jpeg, which saves both sides as JPEG"
+                )
 
 
 def check_comparable(real: ImageDataset, fake: ImageDataset) -> None:

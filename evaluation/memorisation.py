@@ -26,6 +26,9 @@ class Memorisation(Analysis):
         self.shown = shown
         self.neighbours = neighbours
 
+    def prepare(self, subject: Subject) -> None:
+        subject.training_images("memorisation")
+
     def run(self, subject: Subject) -> Finding:
         train, fake = subject.training_images("memorisation"), subject.generated_images("memorisation")
         training = subject.features(train)

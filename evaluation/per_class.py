@@ -23,10 +23,12 @@ class PerClass(Analysis):
         self.shown = shown
         self.columns = columns
 
+    def prepare(self, subject: Subject) -> None:
+        subject.check_labelled("per_class")
+
     def run(self, subject: Subject) -> Finding:
         real, fake = subject.real, subject.generated_images("per_class")
-        if real.labels is None or fake.labels is None:
-            raise MetricError("per_class needs class folders on both sides")
+        self.prepare(subject)
         names = list(real.class_names)
         distances = class_distances(subject, real, fake)
         ranking = sorted(distances, key=lambda label: distances[label][0])

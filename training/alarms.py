@@ -6,6 +6,9 @@ An alarm reads the values that are logged anyway and speaks once. It never stops
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import dataclass
+
+from training.config import TrainSection
 
 Values = Mapping[str, float]
 
@@ -52,29 +55,61 @@ class LogitsApart(Alarm):
         )
 
 
-class FigureTurnsUp(Alarm):
-    """A distance of the validations has risen ``times`` in a row and is ``factor`` times its lowest."""
+@dataclass
+class Course:
+    """What a figure was in the last validations, and at its best."""
 
-    def __init__(self, metric: str = "fid", times: int = 3, factor: float = 1.1):
+    recent: deque[float]
+    best: float
+
+    def worsening(self, value: float, lower: bool, factor: float) -> bool:
+        """Take in a value; tell whether all changes were for the worse and it is ``factor`` times its best."""
+        self.recent.append(value)
+        self.best = (min if lower else max)(self.best, value)
+        history = list(self.recent) if lower else [-past for past in self.recent]
+        steadily = len(history) == self.recent.maxlen and all(a < b for a, b in zip(history, history[1:]))
+        return steadily and abs(value - self.best) >= (factor - 1) * min(abs(value), abs(self.best))
+
+
+class FigureTurns(Alarm):
+    """A figure of the validations has become worse ``times`` in a row and is ``factor`` times worse than its best.
+
+    ``metric`` is the end of its name, as of ``train.best_metric``, and ``lower`` says whether low is good. None: every
+    figure of which that is known is watched.
+    """
+
+    LOWER, HIGHER = ("fid", "kid"), ("accuracy", "psnr", "ssim")  # how the names of figures begin
+
+    def __init__(self, metric: str | None = None, lower: bool = True, times: int = 3, factor: float = 1.1):
         super().__init__()
-        self.metric, self.factor = metric, factor
-        self.lowest = float("inf")
-        self.recent: deque[float] = deque(maxlen=times + 1)
+        self.metric, self.lower, self.times, self.factor = metric, lower, times, factor
+        self.courses: dict[str, Course] = {}
+
+    @classmethod
+    def of(cls, train: TrainSection) -> "FigureTurns":
+        return cls(train.best_metric, lower=train.best_is == "lowest")
 
     def trouble(self, values: Values) -> str | None:
-        found = [value for name, value in values.items() if name.startswith("val_") and f"_{self.metric}" in name]
-        if not found:
+        worse = []
+        for name, value in values.items():
+            lower = self.direction(name)
+            if lower is None:
+                continue
+            course = self.courses.setdefault(name, Course(deque(maxlen=self.times + 1), value))
+            if course.worsening(value, lower, self.factor):
+                worse.append(
+                    f"{name} has become worse {self.times} times in a row, {value:.4g} after {course.best:.4g}"
+                )
+        return f"{worse[0]}: the run gets worse (train.best_metric keeps its best checkpoint)" if worse else None
+
+    def direction(self, name: str) -> bool | None:
+        """Tell whether a low value of a figure is good; None for one that is not watched."""
+        if not name.startswith("val_") or name.endswith(("_std", "_se")):
             return None
-        self.recent.append(found[0])
-        self.lowest = min(self.lowest, found[0])
-        history = list(self.recent)
-        rising = len(history) == self.recent.maxlen and all(a < b for a, b in zip(history, history[1:]))
-        if not rising or found[0] < self.factor * self.lowest:
-            return None
-        return (
-            f"{self.metric} has risen {len(history) - 1} times in a row, to {found[0]:.4g} from {self.lowest:.4g}: "
-            f"the run gets worse (train.best_metric keeps its best checkpoint)"
-        )
+        if self.metric is not None:
+            return self.lower if name.endswith(f"_{self.metric}") else None
+        lower, higher = (any(f"_{stem}" in name for stem in stems) for stems in (self.LOWER, self.HIGHER))
+        return lower if lower or higher else None
 
 
 class DiversityFalls(Alarm):
@@ -98,11 +133,14 @@ class DiversityFalls(Alarm):
 
 
 class EmaLags(Alarm):
-    """The averaged weights are far from the weights: they remember the start of the run more than what was learned."""
+    """The averaged weights are far from the weights: they remember the start of the run more than what was learned.
 
-    def __init__(self, share: float = 0.5, after: int = 3):
+    ``fix`` is what makes the average shorter.
+    """
+
+    def __init__(self, share: float = 0.5, after: int = 3, fix: str = "choose a shorter one"):
         super().__init__()
-        self.share, self.after, self.looks = share, after, 0
+        self.share, self.after, self.fix, self.looks = share, after, fix, 0
 
     def trouble(self, values: Values) -> str | None:
         distance = values.get("val_ema_distance")
@@ -113,7 +151,7 @@ class EmaLags(Alarm):
             return None
         return (
             f"the averaged weights are {distance:.0%} of the weights' length away from them: the average lags behind; "
-            f"lower ema_args.halflife"
+            f"{self.fix}"
         )
 
 

@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from metrics.classification import Classification
+from metrics.features import ImageSet
 from models.classifiers.export import Description, export_classifier
-from training.judging import check_kind, earlier_evaluations, open_reference
+from training.judging import check_kind, open_reference
+from training.origins import judged_origin, weights_origin
 from training.predictions import build_prediction_metrics, judge_predictions, predictions
 from training.registry import classifier_studies_registry
-from training.run_folder import environment, plain, write_whole
-from training.studies import new_folder, weights_origin, write_record
+from training.run_folder import write_whole
+from training.studies import new_folder, write_record
 
 if TYPE_CHECKING:
-    from datasets.base import ImageDataset
     from training.trainers.supervised import BaseSupervisedTrainer
 
 SHOWN = 10  # classes at either end of the printed table
@@ -40,7 +41,9 @@ class ClassifyStudy:
         metrics = {**build_prediction_metrics(trainer.config), "classification": classification}
         results = judge_predictions(metrics, predictions(trainer.answer, pictures, trainer.config.data.val_batch_size))
         rows = class_rows(classification, names)
-        write_record(folder, {"results": results, "classes": rows, "origin": origin(trainer, pictures)})
+        write_record(
+            folder, {"results": results, "classes": rows, "origin": judged_origin(trainer, ImageSet.of(pictures))}
+        )
         write_whole(folder / "confusion.csv", confusion_table(classification.confusion, names))
         export(trainer, folder / "classifier.safetensors", results)
         for line in [*table(rows), *(f"{name}: {value:.4f}" for name, value in results.items())]:
@@ -89,17 +92,3 @@ def export(trainer: BaseSupervisedTrainer, path: Path, results: dict[str, float]
     about = {**weights_origin(trainer), "results": results, "split": trainer.config.inference.split}
     names = list(trainer.facts.class_names)
     export_classifier(path, trainer.average, Description(trainer.roles.name("model"), arguments, names, about))
-
-
-def origin(trainer: BaseSupervisedTrainer, pictures: ImageDataset) -> dict[str, Any]:
-    """Say what the figures rest on."""
-    return {
-        **weights_origin(trainer),
-        "images": len(pictures),
-        "split": trainer.config.inference.split,
-        "earlier_evaluations": earlier_evaluations(trainer, trainer.config.inference.split),
-        "content": pictures.content_key,
-        "precision": str(trainer.precision),
-        "environment": environment(),
-        "config": plain(trainer.config),
-    }

@@ -15,6 +15,8 @@ from utils.schema import NonNegativeFloat, PositiveFloat
 class Ema(ABC):
     """An average of a network's weights; ``module`` holds it, in eval mode, and no gradient reaches it."""
 
+    shorter = "choose another train.ema"  # what to do about an average that remembers too long
+
     def __init__(self, network: nn.Module):
         self.module = averaged_copy(network)
 
@@ -60,6 +62,8 @@ class HalflifeEma(Ema):
     seen so far (0: no such limit), so that the average forgets the initial weights.
     """
 
+    shorter = "lower ema_args.halflife"
+
     def __init__(self, network: nn.Module, halflife: PositiveFloat = 500_000, rampup: NonNegativeFloat = 0.05):
         super().__init__(network)
         self.halflife, self.rampup = halflife, rampup
@@ -79,6 +83,8 @@ class PowerEma(Ema):
     in the run folder, and from about twenty of them any other width can be put together afterwards
     (``inference.ema_width``): no second training to choose it.
     """
+
+    shorter = "put a smaller width first in ema_args.widths"
 
     def __init__(self, network: nn.Module, widths: list[PositiveFloat] = [0.05, 0.10]):  # noqa: B006 (only read)
         if len(set(widths)) != len(widths) or not widths:

@@ -39,8 +39,12 @@ def check_metrics(config: CommonConfig, kinds: tuple[type[Metric], ...]) -> None
 
 
 def check_analyses(config: CommonConfig) -> None:
-    """Hold the names and arguments of analyses against the registry by building them."""
+    """Hold the names and arguments of analyses against the registry; what adds to metrics needs some to add to."""
     check_named(config, config.inference.analyses, analyses_registry, "inference.analyses")
+    asked = [key for key, is_set in (("analyses", config.inference.analyses), ("seeds", config.inference.seeds > 1))
+             if is_set]  # fmt: skip
+    if config.inference.study == "sample" and asked and not config.train.val_metrics:
+        raise ConfigError(f"inference.{asked[0]} without metrics judges nothing: set train.val_metrics=[fid,kid]")
 
 
 def check_named(config: CommonConfig, names: list[str], registry: ClassRegistry, where: str) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from evaluation.analysis import Finding, Subject
+from evaluation.analysis import Analysis, Finding, Subject
 from evaluation.floor import Spread, spreads
 from evaluation.folders import InMemory
 from evaluation.registry import analyses_registry
@@ -17,14 +17,15 @@ from evaluation.tables import Record
 from metrics.features import ImageSet
 from metrics.judge import Judge
 from training.data import Facts, open_split, open_training_data
+from training.origins import judged_origin
 from utils.cache import fingerprint
 from utils.config import without_nulls
-from utils.errors import ConfigError, DataError, UserError
+from utils.errors import ConfigError, DataError, MetricError, UserError
 
 if TYPE_CHECKING:
     from datasets.base import ImageDataset
     from training.trainers.base import BaseTrainer
-    from training.trainers.generative import GenerativeTrainer
+    from training.trainers.generative import GenerativeConfig, GenerativeTrainer
 
 
 def open_reference(trainer: BaseTrainer) -> ImageDataset:
@@ -60,8 +61,8 @@ def check_kind(trainer: BaseTrainer, reference: ImageDataset) -> None:
 class Judgement:
     """A checkpoint's images beside the reference."""
 
-    judge: Judge
-    reference: ImageDataset
+    subject: Subject  # without the images
+    analyses: dict[str, Analysis]
     images: Tensor  # uint8 [N, C, H, W], of the first seed
     labels: Tensor | None  # int64 [N]
 
@@ -74,49 +75,51 @@ class Judgement:
         if len(seeds) > 1:
             record["std"] = {name: it.std for name, it in found.items()}
             record["values"] = {name: list(it.values) for name, it in found.items()}
-        origin = {"sampling_seeds": seeds, "earlier_evaluations": earlier_evaluations(trainer, config.inference.split)}
-        content = {"real_content": ImageSet.of(self.reference).content_key}
-        return {**record, "origin": origin | self.judge.provenance() | content}
+        origin = judged_origin(trainer, ImageSet.of(self.subject.real)) | {"sampling_seeds": seeds}
+        return {**record, "origin": origin | self.subject.judge.provenance()}
 
     def over_seeds(self, trainer: GenerativeTrainer, seeds: list[int]) -> dict[str, Spread]:
         """Return every result over the seeds: the same weights, other noise."""
-        real, results = ImageSet.of(self.reference), []
+        real, results = ImageSet.of(self.subject.real), []
         for number, seed in enumerate(seeds):
             again = trainer.synthesize_images(self.labels, len(self.images), seed) if number else self.images
-            results.append(self.judge.evaluate(real, [again]))
+            results.append(self.subject.judge.evaluate(real, [again]))
         return spreads(results)
 
-    def findings(self, trainer: GenerativeTrainer, folder: Path) -> dict[str, Finding]:
-        """Run ``inference.analyses``; pictures, which may show photos of the data, go to ``folder``.
+    def findings(self, trainer: GenerativeTrainer, folder: Path) -> Iterator[tuple[str, Finding]]:
+        """Run the analyses, one after the other; pictures, which may show photos of the data, go to ``folder``.
 
-        Raises ``MetricError`` when one misses something.
+        Raises ``MetricError`` when one fails.
         """
-        config = trainer.config
-        if not config.inference.analyses:
-            return {}
+        if not self.analyses:
+            return
         folder.mkdir()
         key = fingerprint(self.images.numpy().tobytes())
         generated = InMemory(self.images, self.labels, trainer.facts.class_names, key)
-        subject = Subject(self.reference, self.judge, generated, training_images(trainer), folder)
-        chosen = {name: without_nulls(config.metrics_args.get(name, {})) for name in config.inference.analyses}
-        return {name: analyses_registry[name](**arguments).run(subject) for name, arguments in chosen.items()}
+        subject = replace(self.subject, fake=generated, pictures=folder)
+        for name, analysis in self.analyses.items():
+            try:
+                yield name, analysis.run(subject)
+            except UserError as error:
+                raise MetricError(f"the analysis {name} failed, what came before is written: {error}") from error
 
 
-def training_images(trainer: BaseTrainer) -> ImageDataset | None:
-    """Return the training images, less the test's and the dev set's; None without them: only some analyses need any."""
+def build_analyses(config: GenerativeConfig) -> dict[str, Analysis]:
+    """Build ``inference.analyses``, each with its arguments."""
+    chosen = {name: without_nulls(config.metrics_args.get(name, {})) for name in config.inference.analyses}
+    return {name: analyses_registry[name](**arguments) for name, arguments in chosen.items()}
+
+
+def open_subject(trainer: BaseTrainer, judge: Judge, reference: ImageDataset, with_train: bool) -> Subject:
+    """Return what images will be held against: the reference and, if asked for, the training images.
+
+    The test's and the dev set's are not among these; only some analyses need any, so the subject says why if there are
+    none.
+    """
+    subject = Subject(reference, judge)
+    if not with_train:
+        return subject
     try:
-        return open_training_data(trainer.roles, trainer.say).train
-    except UserError:
-        return None
-
-
-def earlier_evaluations(trainer: BaseTrainer, split: str) -> int:
-    """Count how often models of this run were judged on ``split`` before: the test split is for the result alone."""
-    earlier = 0
-    for path in (trainer.run.path / "inference").glob("*/metrics.json"):
-        try:
-            record = json.loads(path.read_text())
-        except (OSError, ValueError):
-            continue
-        earlier += bool(record.get("results")) and record.get("origin", {}).get("split") == split
-    return earlier
+        return replace(subject, train=open_training_data(trainer.roles, trainer.say).train)
+    except UserError as error:
+        return replace(subject, no_train=str(error))

@@ -13,10 +13,11 @@ from evaluation.tables import result_table
 from metrics.features import ImageSet
 from sampling.chain import Steps, bits_per_dim, prior_bits_per_dim, steps_of
 from training.evaluation import pieces
-from training.judging import check_kind, earlier_evaluations, open_reference
+from training.judging import check_kind, open_reference
+from training.origins import judged_origin
 from training.registry import diffusion_studies_registry
-from training.run_folder import environment, plain, write_whole
-from training.studies import new_folder, weights_origin, write_record
+from training.run_folder import write_whole
+from training.studies import new_folder, write_record
 from utils.batch import Condition
 from utils.errors import ConfigError
 from utils.images import to_float
@@ -117,17 +118,8 @@ def write_terms(path: Path, steps: Steps, terms: Tensor) -> None:
 
 def origin(trainer: BaseDiffusionTrainer, pictures: ImageDataset, rows: list[int], steps: Steps) -> dict[str, Any]:
     """Say what the figures rest on."""
-    split = trainer.config.inference.split
     return {
-        **weights_origin(trainer),
-        "split": split,
-        "earlier_evaluations": earlier_evaluations(trainer, split),
-        "real_images": len(rows),
-        "real_content": ImageSet.of(pictures, rows).content_key,
+        **judged_origin(trainer, ImageSet.of(pictures, rows)),
         "steps": steps.count,
         "variance": "learned" if trainer.average.outputs > 1 else "beta-tilde",
-        "seed": trainer.config.exp.seed,
-        "precision": str(trainer.precision),
-        "environment": environment(),
-        "config": plain(trainer.config),
     }

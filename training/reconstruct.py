@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from metrics.features import ImageSet
 from models.autoencoders.export import export_autoencoder
-from training.judging import check_kind, earlier_evaluations, open_reference
+from training.judging import check_kind, open_reference
+from training.origins import judged_origin, weights_origin
 from training.reconstruction import ReconstructionJudge, grid_of
 from training.registry import autoencoder_studies_registry
-from training.run_folder import environment, plain
-from training.studies import new_folder, weights_origin, write_record
+from training.studies import new_folder, write_record
 from utils.images import write_png
 
 if TYPE_CHECKING:
@@ -34,8 +35,10 @@ class ReconstructStudy:
         folder = new_folder(trainer)
         of_pairs, of_sets = judge.results(trainer.reconstruct_images, pictures)
         results = of_pairs | of_sets
-        judged = judge.sets.provenance() if judge.sets else {}
-        write_record(folder, {"results": results, "origin": {**origin(trainer, pictures), **judged}})
+        origin = judged_origin(trainer, ImageSet.of(pictures)) | (judge.sets.provenance() if judge.sets else {})
+        write_record(
+            folder, {"results": results, "origin": {**origin, "latent_shape": list(trainer.average.latent_shape)}}
+        )
         export(trainer, folder / "autoencoder.safetensors", results)
         grid = write_grid(trainer, pictures, folder.name)
         for name, value in results.items():
@@ -60,18 +63,3 @@ def export(trainer: BaseAutoencoderTrainer, path: Path, results: dict[str, float
     export_autoencoder(
         path, trainer.average, trainer.roles.name("model"), facts | trainer.roles.arguments("model"), about
     )
-
-
-def origin(trainer: BaseAutoencoderTrainer, pictures: ImageDataset) -> dict[str, Any]:
-    """Say what the figures rest on."""
-    return {
-        **weights_origin(trainer),
-        "images": len(pictures),
-        "split": trainer.config.inference.split,
-        "earlier_evaluations": earlier_evaluations(trainer, trainer.config.inference.split),
-        "content": pictures.content_key,
-        "latent_shape": list(trainer.average.latent_shape),
-        "precision": str(trainer.precision),
-        "environment": environment(),
-        "config": plain(trainer.config),
-    }

@@ -3,26 +3,20 @@
 import fcntl
 import json
 import os
-import platform
-import subprocess
-import sys
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from datasets.leaks import Leak
 from training.checkpoints import list_checkpoints
 from training.config import EVERYTHING, MAY_CHANGE, CommonConfig
 from utils.config import read_yaml, to_yaml
+from utils.environment import environment
 from utils.errors import ConfigError
 from utils.files import TEMPORARY, delete_unfinished, whole_file
 from utils.schema import bind
 
 LOCK = ".lock"
-PACKAGES = ["torch", "torchvision", "numpy", "pillow", "omegaconf", "pydantic", "pytorch-fid", "wandb"]
 
 
 def run_name(config: CommonConfig) -> str:
@@ -161,34 +155,3 @@ def first_difference(old: Any, new: Any, path: list[str]) -> tuple[str, Any, Any
 def write_whole(path: Path, text: str) -> None:
     with whole_file(path) as file:
         file.write(text)
-
-
-def environment() -> dict[str, Any]:
-    """Say what the run was made with: commit, versions, hardware."""
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    return {
-        "commit": git("rev-parse", "HEAD"),
-        "uncommitted_changes": bool(git("status", "--porcelain", "--untracked-files=no")),
-        "python": sys.version.split()[0],
-        "platform": platform.platform(),
-        "cpus": os.cpu_count(),
-        "gpu": gpu,
-        "cuda": torch.version.cuda,
-        "packages": {name: installed(name) for name in PACKAGES},
-    }
-
-
-def installed(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
-def git(*arguments: str) -> str | None:
-    """Ask git about this source tree; None where there is no git or no repository."""
-    here = Path(__file__).parent
-    try:
-        return subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from evaluation.analysis import Analysis, Subject
 from evaluation.tables import Record, result_table
 from training.evaluation import build_judge, labels_like
 from training.export import export_model
-from training.judging import Judgement, check_kind, open_reference
-from training.persistence import describe_average, describe_file
+from training.judging import Judgement, build_analyses, check_kind, open_reference, open_subject
+from training.origins import made_origin
+from training.persistence import describe_average
 from training.registry import diffusion_studies_registry, studies_registry
-from training.run_folder import environment, plain, write_whole
+from training.run_folder import write_whole
 from utils.errors import ConfigError, DataError, MetricError, UserError, did_you_mean
 from utils.images import class_grid, image_grid, write_png
 
@@ -46,31 +48,39 @@ class SampleStudy:
     def run(self, trainer: GenerativeTrainer) -> None:
         """Make the images, then judge them. Raises :class:`MetricError` when they cannot be judged; they stay."""
         reference, judge, trouble = prepare_judgement(trainer)
-        plan, folder = make_plan(trainer, reference), new_folder(trainer)
+        plan = make_plan(trainer, reference)
+        subject, analyses = None, {}
+        if judge and reference is not None and plan.follows_reference:
+            subject, analyses, trouble = prepare_analyses(trainer, judge, reference)
+        folder = new_folder(trainer)
         images = trainer.synthesize_images(plan.labels, plan.count, trainer.config.exp.seed)
         with trainer.stages("writing images"):
             write_everything(folder, images, plan.labels, trainer.facts.class_names)
         trainer.say(f"{plan.count} images and grid.png are in {folder}")
         record = {"results": {}, "origin": origin(trainer, plan)}
         write_record(folder, record)
-        if trouble:
-            raise MetricError(f"the images are written, but they cannot be judged: {trouble}")
-        if judge and not plan.follows_reference:
+        if subject:
+            self.judge(trainer, Judgement(subject, analyses, images, plan.labels), record, folder)
+        elif judge and not trouble:
             trainer.say(f"not judged: metrics need {len(reference)} images with the classes of the test set")
-        elif judge:
-            self.judge(trainer, Judgement(judge, reference, images, plan.labels), record, folder)
+        if trouble:
+            raise MetricError(f"the images are written, but not everything can be judged: {trouble}")
 
     def judge(self, trainer: GenerativeTrainer, judgement: Judgement, record: Record, folder: Path) -> None:
-        """Add results to the record, and then what the analyses find: the results stand when one of these fails."""
-        found = judgement.results(trainer)
-        stages = trainer.stages.seconds | judgement.judge.stages.seconds
-        record |= found | {"origin": record["origin"] | found["origin"], "seconds": stages}
+        """Add results to the record, then what each analysis finds: what is there stands when one of these fails."""
+        found, stages = judgement.results(trainer), judgement.subject.judge.stages
+        record |= found | {"origin": record["origin"] | found["origin"], "analyses": {}}
+        record["seconds"] = trainer.stages.seconds | stages.seconds
         write_record(folder, record)
-        trainer.say(f"{trainer.stages}, {judgement.judge.stages}")
-        findings = judgement.findings(trainer, folder / "photos")
-        record["analyses"] = {name: finding.record for name, finding in findings.items()}
-        write_record(folder, record)
-        trainer.say("\n".join([result_table(record), *(line for it in findings.values() for line in it.lines)]))
+        trainer.say(f"{trainer.stages}, {stages}")
+        lines: list[str] = []
+        try:
+            for name, finding in judgement.findings(trainer, folder / "photos"):
+                record["analyses"][name] = finding.record
+                lines += finding.lines
+                write_record(folder, record)
+        finally:
+            trainer.say("\n".join([result_table(record), *lines]))
 
 
 @diffusion_studies_registry.add_to_registry(name="export")
@@ -103,6 +113,22 @@ def prepare_judgement(trainer: GenerativeTrainer) -> tuple[ImageDataset | None, 
     return reference, judge, trouble
 
 
+def prepare_analyses(
+    trainer: GenerativeTrainer, judge: Judge, reference: ImageDataset
+) -> tuple[Subject, dict[str, Analysis], str]:
+    """Return what to judge against, the analyses that have what they need, and what the others miss, told at once."""
+    analyses = build_analyses(trainer.config)
+    subject, troubles = open_subject(trainer, judge, reference, with_train=bool(analyses)), []
+    for name in list(analyses):
+        try:
+            analyses[name].prepare(subject)
+        except UserError as error:
+            del analyses[name]
+            troubles.append(f"{name} is left out: {error}")
+            trainer.say(troubles[-1])
+    return subject, analyses, "; ".join(troubles)
+
+
 def write_everything(folder: Path, images: Tensor, labels: Tensor | None, class_names: tuple[str, ...]) -> None:
     """Write the PNGs and one grid of them."""
     write_images(folder / "images", images, labels, class_names)
@@ -121,7 +147,7 @@ def make_plan(trainer: BaseTrainer, reference: ImageDataset | None) -> Plan:
     settings, facts = trainer.config.inference, trainer.facts
     if settings.classes:
         return Plan(*spread(class_numbers(settings.classes, facts), settings.num_images or 0), follows_reference=False)
-    if settings.num_images is None and reference is not None:
+    if reference is not None and settings.num_images in (None, len(reference)):
         labels = labels_like(reference) if facts.conditional else None
         return Plan(labels, len(reference), follows_reference=True)
     if not facts.conditional:
@@ -175,44 +201,17 @@ def write_images(folder: Path, images: Tensor, labels: Tensor | None, class_name
         write_png(image, place / f"{index:05d}.png")
 
 
-def weights_origin(trainer: BaseTrainer) -> dict[str, Any]:
-    """Say where the weights of a checkpoint come from."""
-    checkpoint = trainer.checkpoint
-    return {
-        "checkpoint": describe_file(checkpoint["path"]),
-        "step": checkpoint["step"],
-        "training_images_seen": checkpoint["images_seen"],
-        "training_seed": checkpoint["config"]["exp"]["seed"],
-        "weights": describe_average(trainer),
-        "parameters": sum(weight.numel() for weight in trainer.average.parameters()),
-        "initial_weights": checkpoint.get("initial_weights"),  # random, or another file of this project
-        "foreign_weights": foreign_weights(checkpoint),
-    }
-
-
 def per_class(labels: Tensor, class_names: tuple[str, ...]) -> dict[str, int]:
     """Count the images of each class by its name."""
     return dict(zip(class_names, labels.bincount(minlength=len(class_names)).tolist()))
 
 
-def foreign_weights(checkpoint: dict[str, Any]) -> dict[str, Any] | bool:
-    """Say which weights of others take part, and whether the task allows them; False: none but this project's own."""
-    origins = {name: part.get("origin", {}) for name, part in checkpoint.get("fixed", {}).items()}
-    return {name: origin for name, origin in origins.items() if origin.get("foreign_weights")} or False
-
-
 def origin(trainer: GenerativeTrainer, plan: Plan) -> dict[str, Any]:
     """Say where the images come from: enough to make them again."""
-    config = trainer.config
     return {
-        **weights_origin(trainer),
+        **made_origin(trainer),
         "images": plan.count,
         "images_per_class": None if plan.labels is None else per_class(plan.labels, trainer.facts.class_names),
-        "seed": config.exp.seed,
-        "precision": str(trainer.precision),
-        "file_format": "from memory, 8 bits a channel",
-        "split": config.inference.split if plan.follows_reference else None,
+        "split": trainer.config.inference.split if plan.follows_reference else None,
         **trainer.describe_sampling(),
-        "environment": environment(),
-        "config": plain(config),
     }

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from shutil import copy
 
 import numpy as np
 import pytest
@@ -46,12 +47,14 @@ def test_the_command_judges_as_many_images_as_the_test_folder_holds(tmp_path, mo
         (tmp_path / split / "dish").mkdir(parents=True)
         for i, image in enumerate(torch.rand(count, 8, 8, 3).mul(255).byte().numpy()):
             Image.fromarray(image).save(tmp_path / split / "dish" / f"{i}.png")
+    copy(tmp_path / "test/dish/0.png", tmp_path / "train/dish/leaked.png")
     words = [f"train={tmp_path}/train", f"test={tmp_path}/test", "dims=64", "size=8", f"out={tmp_path}/grid.png"]
     monkeypatch.setattr(sys, "argv", ["gaussian_baseline", *words])
     gaussian_baseline.main()
     printed = json.loads(capsys.readouterr().out)
     assert printed["fid64"] > 0 and "kid64" in printed
-    assert (printed["real_images"], printed["fake_images"], printed["train_images"]) == (5, 5, 12)
+    assert (printed["real_images"], printed["fake_images"]) == (5, 5)
+    assert (printed["train_images"], printed["left_out"]) == (12, 1)
     assert read_image(str(tmp_path / "grid.png")).shape == (3, 2 * 10 + 2, 3 * 10 + 2)
 
 

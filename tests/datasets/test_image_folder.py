@@ -63,6 +63,17 @@ def test_hidden_entries_and_other_files_are_ignored_and_counted(make_folder):
     assert dataset.ignored == 5
 
 
+def test_files_of_an_unknown_kind_are_told(make_folder, caplog):
+    folder = make_folder("d", {"a": 1, "b": 1})
+    ImageFolder(str(folder), 16)
+    assert not caplog.records
+    for name in ("a/1.heic", "a/2.heic", "b/notes", "a/.hidden"):
+        (folder / name).write_text("x")
+    ImageFolder(str(folder), 16)
+    (line,) = caplog.messages
+    assert "left out 3 files" in line and "2 .heic, 1 no suffix" in line
+
+
 def broken_folder(make_folder, what):
     folder = make_folder("d", {"a": 1, "b": 1})
     if what == "missing":

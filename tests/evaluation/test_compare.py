@@ -3,12 +3,17 @@
 import json
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
+from evaluate import main as evaluate_main
+from evaluation.analysis import Analysis
 from evaluation.compare import Settings, compare_folders
+from evaluation.registry import analyses_registry
 from metrics.fid import feature_distance
 from metrics.inception import InceptionFeatures
 from tests.evaluation.conftest import pictures
@@ -70,6 +75,66 @@ def test_jpeg_is_another_protocol(folders):
     )
     assert plain["results"] != jpeg["results"]
     assert jpeg["origin"]["file_format"] == "both sides saved again as JPEG 75"
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+def test_generated_jpeg_files_never_pass_as_lossless_whatever_they_are_called(folders, suffix):
+    arguments = {"metrics": ["fid"], "metrics_args": {"fid": {"dims": 64}}}
+    plain = compare_folders(settings(**folders, **arguments))[0]
+    assert plain["origin"]["file_format"] == "lossless"
+    for file in folders["fake"].rglob("*.png"):
+        Image.open(file).save(file.with_suffix(suffix), "JPEG")
+        if suffix != ".png":
+            file.unlink()
+    with pytest.raises(MetricError, match=r"is a JPEG file.*set protocol=jpeg"):
+        compare_folders(settings(**folders, **arguments))
+    jpeg = compare_folders(settings(**folders, **arguments, protocol="jpeg"))[0]
+    assert jpeg["origin"]["file_format"] == "both sides saved again as JPEG 75"
+
+
+def test_the_record_says_with_what_it_was_made_and_where_inference_says_the_images_come_from(folders):
+    arguments = {"metrics": ["fid"], "metrics_args": {"fid": {"dims": 64}}}
+    made = {"checkpoint": {"sha256": "abc"}, "images": 8}
+    folders["fake"] = folders["fake"].rename(folders["fake"].with_name("images"))
+    assert compare_folders(settings(**folders, **arguments))[0]["origin"]["generated_by"] is None
+    (folders["fake"].parent / "metrics.json").write_text(json.dumps({"results": {}, "origin": made}))
+    origin = compare_folders(settings(**folders, **arguments))[0]["origin"]
+    assert origin["generated_by"] == made
+    assert origin["environment"]["packages"]["torch"] == version("torch") and "commit" in origin["environment"]
+    (folders["fake"].parent / "metrics.json").write_text(json.dumps({"origin": made | {"images": 9}}))
+    assert (
+        compare_folders(settings(**folders, **arguments))[0]["origin"]["generated_by"] is None
+    )  # others lie there now
+
+
+def test_what_an_analysis_misses_is_told_before_the_long_work(folders, tmp_path):
+    with pytest.raises(MetricError, match="class_fidelity needs a classifier"):
+        compare_folders(
+            settings(**folders, metrics=["fid", "class_fidelity"], metrics_args={"fid": {"dims": 64}}),
+            keep=lambda *_: pytest.fail("the metrics were computed first"),
+        )
+
+
+class Failing(Analysis):
+    """Finds out in the middle that it cannot."""
+
+    def prepare(self, subject):
+        pass
+
+    def run(self, subject):
+        raise MetricError("no more")
+
+
+def test_an_analysis_that_fails_takes_nothing_with_it(folders, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(analyses_registry.classes, "failing", Failing)
+    sides = [f"{name}={folders[name]}" for name in ("real", "fake", "train")]
+    more = [DIMS, "metrics_args.floor.draws=2", "metrics=[fid,floor,failing]", f"out={tmp_path}/r.json"]
+    monkeypatch.setattr(sys, "argv", ["evaluate.py", *sides, *more])
+    with pytest.raises(SystemExit) as stop:
+        evaluate_main()
+    told, record = capsys.readouterr(), json.loads((tmp_path / "r.json").read_text())
+    assert stop.value.code == 3 and "no more" in told.err
+    assert f"{record['results']['fid64']:.4g}" in told.out and set(record["analyses"]) == {"floor"}
 
 
 def test_the_same_folder_twice_has_no_distance(folders):

@@ -40,6 +40,18 @@ def test_columns_are_aligned():
     assert len({len(line) for line in comparison_table({"a": RECORD, "longer": RECORD}).splitlines()}) == 1
 
 
+@pytest.mark.parametrize("words", ["lossless", "as the files are", "from memory, 8 bits a channel"])
+def test_memory_and_lossless_files_are_one_protocol_in_earlier_records_too(words):
+    ours = changed(["origin", "file_format"], "lossless")
+    theirs = changed(["origin", "file_format"], words)
+    theirs["origin"]["files"] = {"real": {".jpg": 20}, "fake": {".png": 20}}
+    assert "theirs" in comparison_table({"ours": ours, "theirs": theirs})
+    theirs["origin"]["files"]["fake"] = {".jpg": 20}
+    if words == "as the files are":
+        with pytest.raises(MetricError, match="different file formats"):
+            comparison_table({"ours": ours, "theirs": theirs})
+
+
 def changed(path: list[str], value) -> dict:
     record = copy.deepcopy(RECORD)
     place = record
@@ -53,6 +65,7 @@ def changed(path: list[str], value) -> dict:
     ("path", "value", "message"),
     [
         (["origin", "split"], "dev", "different splits"),
+        (["origin", "real_content"], None, "does not say its real_content"),
         (["origin", "file_format"], "jpeg", "different file formats"),
         (["origin", "real_content"], "abd", "different reference images"),
         (["origin", "real_images"], 21, "different numbers of images"),

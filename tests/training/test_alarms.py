@@ -4,12 +4,14 @@ import json
 
 import pytest
 import torch
+from torch import nn
 
 import train
 from tests.runs import words, write_config
 from training import alarms
-from training.alarms import Alarms, DiversityFalls, EmaLags, FigureTurnsUp, LogitsApart, ScaleCollapses
+from training.alarms import Alarms, DiversityFalls, EmaLags, FigureTurns, LogitsApart, ScaleCollapses
 from training.ema import relative_distance
+from training.registry import ema_registry
 from training.validation import diversity
 
 
@@ -40,7 +42,34 @@ def fids(values: list[float]) -> list[dict[str, float]]:
     ],
 )
 def test_a_figure_that_turns_up_is_told(values, expected):
-    assert spoken(FigureTurnsUp(times=3, factor=1.1), fids(values)) == expected
+    assert spoken(FigureTurns(times=3, factor=1.1), fids(values)) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "expected"),
+    [
+        ("val_quick202_kid768", [0.4, 0.3, 0.35, 0.4, 0.5], [4]),
+        ("val_psnr", [20, 30, 28, 26, 24], [4]),  # high is good
+        ("val_psnr", [20, 22, 25, 28, 31], []),
+        ("val_accuracy", [0.2, 0.5, 0.45, 0.42, 0.4], [4]),
+        ("val_diversity", [1, 2, 3, 4, 5], []),  # nobody knows which is good
+        ("val_quick202_kid768_std", [1, 2, 3, 4, 5], []),
+    ],
+)
+def test_every_figure_of_known_direction_is_watched(name, values, expected):
+    assert spoken(FigureTurns(), [{name: value} for value in values]) == expected
+
+
+def test_the_metric_that_chooses_the_best_checkpoint_is_the_one_that_is_watched():
+    values = [{"val_recall": value, "val_fid768": 2 - value} for value in (0.9, 0.8, 0.7, 0.6)]
+    assert spoken(FigureTurns("recall", lower=False), values) == [3]
+    assert spoken(FigureTurns("recall", lower=True), values) == []
+
+
+@pytest.mark.parametrize(("name", "knob"), [("halflife", "ema_args.halflife"), ("power", "ema_args.widths")])
+def test_an_average_that_lags_behind_names_its_own_knob(name, knob):
+    alarm = EmaLags(after=0, fix=ema_registry[name](nn.Linear(1, 1)).shorter)
+    assert knob in alarm.look({"val_ema_distance": 0.9})
 
 
 def test_images_that_become_alike_are_a_collapse():

@@ -151,7 +151,7 @@ def test_the_study_writes_figures_with_their_origin(studied, trainer):
     record = json.loads((studied[1] / "metrics.json").read_text())
     assert record["results"].keys() == {"psnr", "ssim", "fid64"}
     origin = record["origin"]
-    assert (origin["step"], origin["split"], origin["images"], origin["foreign_weights"]) == (7, "test", 40, False)
+    assert (origin["step"], origin["split"], origin["real_images"], origin["foreign_weights"]) == (7, "test", 40, False)
     assert (origin["real_images"], origin["fake_images"], origin["latent_shape"]) == (40, 40, [4, 8, 8])
 
 

@@ -149,14 +149,13 @@ def test_a_checkpoint_that_was_trained_on_every_image_has_no_dev_set(trained, tm
         assert "held out no dev set" in capsys.readouterr().err
 
 
-def test_a_look_at_the_test_split_is_counted(trained, colours):
-    folder, configs = trained
-    counts = []
-    for _ in range(2):
-        inference.main(words(configs["gan"], folder, "train.checkpoint_path=latest", *METRICS))
-    for study in sorted((folder / "gan" / "inference").iterdir()):
-        counts.append(record_of(study)["origin"]["earlier_evaluations"])
-    assert counts == [0, 1]
+def test_a_look_at_the_test_split_is_counted_wherever_it_is_written(trained, tmp_path, colours):
+    for name in ("a", "b", "c"):
+        infer(trained, "gan", tmp_path / name, *METRICS)
+    infer(trained, "gan", tmp_path / "dev", *METRICS, "inference.split=dev", "data.dev_per_class=2")
+    infer(trained, "gan", tmp_path / "d", *METRICS)
+    before, *later = (record_of(tmp_path / name)["origin"]["earlier_evaluations"] for name in "abcd")
+    assert later == [before + 1, before + 2, before + 3]
 
 
 def test_the_floor_stands_beside_the_value(trained, tmp_path, colours, capsys):
@@ -173,6 +172,46 @@ def test_an_unknown_analysis_is_one_line(trained, tmp_path, capsys):
     with pytest.raises(SystemExit) as stop:
         infer(trained, "gan", tmp_path / "out", "inference.analyses=[flor]")
     assert stop.value.code == 2 and "Did you mean 'floor'?" in capsys.readouterr().err
+
+
+def test_an_analysis_that_misses_something_is_told_at_once_and_takes_nothing_with_it(
+    trained, tmp_path, colours, capsys
+):
+    arguments = ["inference.analyses=[class_fidelity,floor]", "metrics_args.floor.draws=2"]
+    with pytest.raises(SystemExit) as stop:
+        infer(trained, "gan", tmp_path / "out", *METRICS, *arguments, "dataset_args.num_images=90")
+    told, record = capsys.readouterr(), record_of(tmp_path / "out")
+    assert stop.value.code == 3 and told.err.count("\n") == 1 and "class_fidelity needs a classifier" in told.err
+    assert told.out.index("class_fidelity is left out") < told.out.index("images and grid.png are in")
+    assert "fid64" in record["results"] and set(record["analyses"]) == {"floor"}
+
+
+def test_without_training_images_the_reason_is_the_true_one(trained, tmp_path, colours, capsys):
+    arguments = ["inference.analyses=[floor]", "data.dev_per_class=1000"]
+    with pytest.raises(SystemExit) as stop:
+        infer(trained, "gan", tmp_path / "out", *METRICS, *arguments)
+    assert stop.value.code == 3 and "dev_per_class" in capsys.readouterr().err
+
+
+def test_as_many_images_as_the_test_set_are_judged_however_they_are_asked_for(trained, tmp_path, colours, capsys):
+    infer(trained, "gan", tmp_path / "all", *METRICS, "inference.num_images=40")
+    infer(trained, "gan", tmp_path / "default", *METRICS)
+    assert record_of(tmp_path / "all")["results"] == record_of(tmp_path / "default")["results"]
+    assert record_of(tmp_path / "all")["origin"]["split"] == "test"
+
+
+def test_other_numbers_of_images_are_pictures_not_a_result(trained, tmp_path, colours, capsys):
+    infer(trained, "gan", tmp_path / "few", *METRICS, "inference.num_images=20")
+    assert "not judged: metrics need 40 images" in capsys.readouterr().out
+    assert record_of(tmp_path / "few")["results"] == {}
+
+
+@pytest.mark.parametrize("more", ["inference.analyses=[floor]", "inference.seeds=5"])
+def test_what_adds_to_metrics_is_not_ignored_without_any(trained, tmp_path, capsys, more):
+    with pytest.raises(SystemExit) as stop:
+        infer(trained, "gan", tmp_path / "out", "train.val_metrics=[]", more)
+    error = capsys.readouterr().err
+    assert stop.value.code == 2 and error.count("\n") == 1 and "without metrics judges nothing" in error
 
 
 def test_an_early_checkpoint_of_the_run_guides_the_last(trained, tmp_path):

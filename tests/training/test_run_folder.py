@@ -10,9 +10,10 @@ from datasets.leaks import Leak
 from tests.helpers import trainer_of
 from training.config import EVERYTHING, MAY_CHANGE
 from training.launch import load_trainer
-from training.run_folder import RunFolder, environment, plain, run_name
+from training.run_folder import RunFolder, plain, run_name
 from training.trainers.registry import FAMILIES, trainer_class
 from utils.config import read_yaml, to_yaml
+from utils.environment import environment
 from utils.errors import ConfigError
 
 

@@ -102,7 +102,7 @@ def test_the_study_writes_figures_by_class_with_their_origin(studied):
     f1s = [row["f1"] for row in record["classes"].values()]
     assert f1s == sorted(f1s, reverse=True) and sum(f1s) / 10 == pytest.approx(record["results"]["f1"])
     origin = record["origin"]
-    assert (origin["step"], origin["split"], origin["images"], origin["foreign_weights"]) == (7, "test", 40, False)
+    assert (origin["step"], origin["split"], origin["real_images"], origin["foreign_weights"]) == (7, "test", 40, False)
     assert len(origin["checkpoint"]["sha256"]) == 64
 
 
@@ -151,7 +151,7 @@ def test_without_a_test_split_there_is_nothing_to_judge(tmp_path, capsys):
     assert "data.input_val_dir is missing" in one_error_line(capsys, inference.main, study)
     inference.main([*study, "inference.split=dev"])
     origin = json.loads((tmp_path / "out" / "metrics.json").read_text())["origin"]
-    assert (origin["split"], origin["images"]) == ("dev", 4)
+    assert (origin["split"], origin["real_images"]) == ("dev", 4)
 
 
 def test_a_single_class_is_refused(tmp_path, capsys):

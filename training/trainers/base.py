@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from datasets.loaders import Share
 from metrics.base import Metric
 from training import persistence, saving
-from training.alarms import Alarm, Alarms, EmaLags, FigureTurnsUp, ScaleCollapses
+from training.alarms import Alarm, Alarms, EmaLags, FigureTurns, ScaleCollapses
 from training.best import Best, check_best
 from training.clock import Clock
 from training.compiling import prepare_device
@@ -89,7 +89,7 @@ class BaseTrainer(ABC):
 
     def build_alarms(self) -> list[Alarm]:
         """Return what watches over the logged values."""
-        return [EmaLags(), FigureTurnsUp(), ScaleCollapses()]
+        return [EmaLags(fix=self.ema.shorter), FigureTurns.of(self.config.train), ScaleCollapses()]
 
     def module_in_training(self, name: str) -> nn.Module:
         """Return what the learning player calls: the network itself unless a family wraps it."""
