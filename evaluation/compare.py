@@ -90,13 +90,16 @@ def build(settings: Settings) -> tuple[Judge, dict[str, Analysis]]:
     """Build the metrics and analyses that ``metrics`` names, each with its arguments."""
     if not settings.metrics:
         raise ConfigError("metrics=[] leaves nothing to do: name some, metrics=[fid,kid,prdc]")
+    if settings.out and Path(settings.out).expanduser().is_dir():
+        raise ConfigError(f"out={settings.out} is a folder: name a file in it, out={settings.out}/record.json")
     built = {name: metric_or_analysis(settings, name) for name in [*settings.metrics_args, *settings.metrics]}
     analyses = {name: built[name] for name in settings.metrics if isinstance(built[name], Analysis)}
     names = [name for name in settings.metrics if name not in analyses]
     if not names and any(analysis.sees_features for analysis in analyses.values()):
         names = STANDARD_METRICS
     chosen = {name: built.get(name) or metric_or_analysis(settings, name) for name in names}
-    return Judge(chosen, choose_device(settings.device)), analyses
+    standard = metric_or_analysis(settings, "fid").features  # for a metric that says nothing of its own
+    return Judge(chosen, choose_device(settings.device), standard), analyses
 
 
 def metric_or_analysis(settings: Settings, name: str) -> SetMetric | Analysis:

@@ -68,6 +68,11 @@ def test_the_command_prints_a_table_and_writes_the_record(folders, tmp_path):
     assert evaluate().stdout.startswith("Compares two folders")
 
 
+def test_kid_alone_takes_the_settings_that_are_fid_s(folders):
+    words = settings(**folders, metrics=["kid"], metrics_args={"fid": {"dims": 64}})
+    assert "kid64" in compare_folders(words)[0]["results"]
+
+
 def test_jpeg_is_another_protocol(folders):
     plain, jpeg = (
         compare_folders(settings(**folders, metrics=["fid"], metrics_args={"fid": {"dims": 64}}, protocol=protocol))[0]
@@ -149,6 +154,7 @@ def test_the_same_folder_twice_has_no_distance(folders):
         (["metrics=[fdi]"], r"metrics: no 'fdi'. Did you mean 'fid'\?"),
         (["metrics=[classification]"], "metrics: no 'classification'"),
         (["metrics=[]"], "leaves nothing to do"),
+        (["out=."], r"out=\. is a folder: name a file in it"),
         (["metrics_args.fid.dmis=64"], "metrics_args.fid.dmis is not a config key"),
         (["reel=x"], r"reel is not a config key. Did you mean 'real'\?"),
         (["protocol=png"], "protocol"),
