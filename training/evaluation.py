@@ -39,12 +39,16 @@ def check_metrics(config: CommonConfig, kinds: tuple[type[Metric], ...]) -> None
 
 
 def check_analyses(config: CommonConfig) -> None:
-    """Hold the names and arguments of analyses against the registry; what adds to metrics needs some to add to."""
+    """Hold the names and arguments of analyses against the registry by building them."""
     check_named(config, config.inference.analyses, analyses_registry, "inference.analyses")
-    asked = [key for key, is_set in (("analyses", config.inference.analyses), ("seeds", config.inference.seeds > 1))
-             if is_set]  # fmt: skip
-    if config.inference.study == "sample" and asked and not config.train.val_metrics:
-        raise ConfigError(f"inference.{asked[0]} without metrics judges nothing: set train.val_metrics=[fid,kid]")
+
+
+def check_something_judges(config: CommonConfig) -> None:
+    """Raise :class:`ConfigError` when analyses or seeds are asked for that would add to metrics, and there are none."""
+    asked = {"analyses": bool(config.inference.analyses), "seeds": config.inference.seeds > 1}
+    if any(asked.values()) and not config.train.val_metrics:
+        name = next(name for name, is_set in asked.items() if is_set)
+        raise ConfigError(f"inference.{name} without metrics judges nothing: set train.val_metrics=[fid,kid]")
 
 
 def check_named(config: CommonConfig, names: list[str], registry: ClassRegistry, where: str) -> None:

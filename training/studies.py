@@ -12,7 +12,7 @@ from torch import Tensor
 
 from evaluation.analysis import Analysis, Subject
 from evaluation.tables import Record, result_table
-from training.evaluation import build_judge, labels_like
+from training.evaluation import build_judge, check_something_judges, labels_like
 from training.export import export_model
 from training.judging import Judgement, build_analyses, check_kind, open_reference, open_subject
 from training.origins import made_origin
@@ -47,6 +47,7 @@ class SampleStudy:
 
     def run(self, trainer: GenerativeTrainer) -> None:
         """Make the images, then judge them. Raises :class:`MetricError` when they cannot be judged; they stay."""
+        check_something_judges(trainer.config)
         reference, judge, trouble = prepare_judgement(trainer)
         plan = make_plan(trainer, reference)
         subject, analyses = None, {}

@@ -152,7 +152,6 @@ def test_a_checkpoint_that_was_trained_on_every_image_has_no_dev_set(trained, tm
 def test_a_look_at_the_test_split_is_counted_wherever_it_is_written(trained, tmp_path, colours):
     for name in ("a", "b", "c"):
         infer(trained, "gan", tmp_path / name, *METRICS)
-    infer(trained, "gan", tmp_path / "dev", *METRICS, "inference.split=dev", "data.dev_per_class=2")
     infer(trained, "gan", tmp_path / "d", *METRICS)
     before, *later = (record_of(tmp_path / name)["origin"]["earlier_evaluations"] for name in "abcd")
     assert later == [before + 1, before + 2, before + 3]
