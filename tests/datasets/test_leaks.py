@@ -1,6 +1,5 @@
 """Files that show a test photo are found, copied or encoded again; other photos are not taken for one."""
 
-import os
 import shutil
 from pathlib import Path
 
@@ -11,9 +10,8 @@ from PIL import Image, ImageFilter
 from datasets.image_folder import ImageFolder
 from datasets.leaks import Leak, check_no_overlap, find_leaks
 from datasets.packed import Packed
+from tests.food101 import food101  # noqa: F401
 from utils.errors import DataError
-
-FOOD101 = os.environ.get("FOOD101_DIR")
 
 # The files of Food-101's train split that show a photo of its test split (../shared/data/README.md).
 KNOWN_LEAKS = {
@@ -151,8 +149,7 @@ def test_folders_side_by_side_do_not_overlap(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not FOOD101, reason="FOOD101_DIR names no unpacked Food-101 with train and test")
-def test_exactly_the_known_files_of_food101_leak(tmp_path):
-    packs = [Packed(str(Path(FOOD101) / split), 64, cache_dir=str(tmp_path)) for split in ("train", "test")]
+def test_exactly_the_known_files_of_food101_leak(food101, tmp_path):  # noqa: F811
+    packs = [Packed(str(food101 / split), 64, cache_dir=str(tmp_path)) for split in ("train", "test")]
     found = {Path(leak.train_file).with_suffix(""): leak.test_file for leak in find_leaks(*packs)}
     assert {str(train): str(Path(test).with_suffix("")) for train, test in found.items()} == KNOWN_LEAKS
