@@ -12,6 +12,7 @@ source=DIR          your own images: class folders, or images without classes, o
 out: data/food101_64, or data/NAME_SIZE for other images. A folder that exists is never written to.
 """
 
+import shlex
 import tempfile
 from pathlib import Path
 
@@ -33,7 +34,8 @@ def main(request: Request) -> None:
     out = Path(request.out or f"data/{source.name}").expanduser()
     made = prepare(source, out)
     print(f"{out} is {'ready' if made else 'there already'}:\n{table(count(out))}")
-    print(f"train on it with data.input_train_dir={out}/train data.input_val_dir={out}/test")
+    words = (f"data.input_train_dir={out}/train", f"data.input_val_dir={out}/test")
+    print(f"train on it with {shlex.join(words)}")
 
 
 def prepare(source: Source, out: Path) -> bool:
