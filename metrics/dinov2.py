@@ -5,7 +5,6 @@ generative model evaluation metrics and their unfair treatment of diffusion mode
 (of the large model, at 224 pixels) to agree with people better than those in Inception's.
 """
 
-from hashlib import sha256
 from pathlib import Path
 
 import torch
@@ -15,6 +14,7 @@ from torchvision.transforms.v2.functional import resize
 
 from metrics.registry import features_registry
 from utils.errors import MetricError
+from utils.files import sha256_of
 
 SIZES = {1024: "large", 384: "small", 768: "base", 1536: "giant"}  # dims: the model that has them
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet
@@ -63,7 +63,7 @@ def load(name: str, path: Path) -> tuple[str, nn.Module]:
     except ImportError as error:
         raise MetricError("dinov2 needs timm: pip install timm") from error
     try:
-        found = sha256(path.read_bytes()).hexdigest()
+        found = sha256_of(path)
     except OSError as error:
         raise MetricError(f"the weights {path} cannot be read ({error.strerror}): mend weights_path") from error
     try:

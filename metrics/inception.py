@@ -6,7 +6,6 @@ need are built, weights can come from a file of the user's, and images come from
 """
 
 from collections import OrderedDict
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from torchvision.models.inception import BasicConv2d, InceptionB, InceptionD
 
 from metrics.registry import features_registry
 from utils.errors import MetricError
+from utils.files import sha256_of
 
 DIMS = (64, 192, 768, 2048)  # features there are; each stage of layers ends in one
 
@@ -122,7 +122,7 @@ def downloaded_weights(dims: int) -> Path:
 def read_weights(path: Path) -> tuple[str, dict[str, Any]]:
     """Return a file's sha256 and the state dict in it; opening it runs no code. Raises ``MetricError``."""
     try:
-        data = path.read_bytes()
+        found = sha256_of(path)
     except OSError as error:
         raise MetricError(f"the FID weights {path} cannot be read ({error.strerror}): mend weights_path") from error
     try:
@@ -131,7 +131,7 @@ def read_weights(path: Path) -> tuple[str, dict[str, Any]]:
         raise MetricError(f"{path} is not a whole file of weights: fetch it again, from {FID_WEIGHTS_URL}") from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise MetricError(f"{path} holds no state dict of tensors: take the file {FID_WEIGHTS_URL}")
-    return sha256(data).hexdigest(), state
+    return found, state
 
 
 def explain_misfit(path: Path, state: dict[str, Tensor], dims: int) -> str:

@@ -34,11 +34,6 @@ def gamma_of(width: float) -> float:
     return float(np.roots([1, 7, 16 - t, 12 - t]).real.max())
 
 
-def width_of(gamma: float) -> float:
-    """Return the standard deviation of the profile of ``gamma``, as a share of the run."""
-    return ((gamma + 1) / ((gamma + 2) ** 2 * (gamma + 3))) ** 0.5
-
-
 def product(t1: float, gamma1: float, t2: float, gamma2: float) -> float:
     """Return the integral of two profiles' product; times in any unit, the result in its inverse.
 

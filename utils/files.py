@@ -93,9 +93,8 @@ def delete_unfinished(folder: Path) -> None:
 
 
 def sha256_of(path: str | Path) -> str:
-    """Hash a file, or the contents of a folder's files, in the order of their names."""
-    digest = hashlib.sha256()
-    for part in sorted(Path(path).iterdir()) if Path(path).is_dir() else [Path(path)]:
-        if part.is_file():
-            digest.update(part.read_bytes())
+    """Hash a file, or the contents of a folder's files, in the order of their names. Raises ``OSError``."""
+    path, digest = Path(path), hashlib.sha256()
+    for part in sorted(filter(Path.is_file, path.iterdir())) if path.is_dir() else [path]:
+        digest.update(part.read_bytes())
     return digest.hexdigest()
