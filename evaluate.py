@@ -20,7 +20,8 @@ table       prints the records of several evaluations side by side, if their num
 import json
 from pathlib import Path
 
-import utils.threads  # noqa: F401 - first, because PyTorch reads what it sets
+import utils.interrupts  # before what takes long to import
+import utils.threads  # noqa: F401 - before PyTorch, which reads what it sets
 from evaluation.compare import Settings, compare_folders, read_record
 from evaluation.tables import Record, comparison_table, result_table
 from utils.command import command_of
