@@ -51,7 +51,7 @@ def main(settings: Settings) -> None:
 def write(record: Record, out: str) -> None:
     """Write the record to the file ``out``, if there is one."""
     if out:
-        with whole_file(Path(out).expanduser()) as file:
+        with whole_file(Path(out)) as file:
             file.write(json.dumps(record, indent=2) + "\n")
 
 
