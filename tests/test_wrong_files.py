@@ -56,8 +56,11 @@ def test_training_and_test_folder_of_different_classes(capsys, tmp_path):
     ("checkpoint", "said"),
     [
         (None, "train.checkpoint_path=FILE is missing"),
-        ("latest", "train.checkpoint_path=latest: there is no such checkpoint in"),
-        ("no/such.pt", "train.checkpoint_path: there is no checkpoint no/such.pt"),
+        ("latest", "; train first, or name the run by exp.run_name (and exp.exp_dir)"),
+        (
+            "no/such.pt",
+            "train.checkpoint_path=no/such.pt: there is no such file and no checkpoint: name one, such as runs/NAME",
+        ),
     ],
 )
 def test_inference_without_a_checkpoint(capsys, tmp_path, family, checkpoint, said):

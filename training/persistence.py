@@ -210,17 +210,22 @@ def check_family(trainer: BaseTrainer, state: State, path: str | Path) -> None:
 
 
 def open_for_inference(trainer: BaseTrainer) -> State:
-    """Open ``train.checkpoint_path``; the words ``latest`` and ``best`` are checkpoints of the run folder."""
+    """Open ``train.checkpoint_path``, a file or an exported model's folder.
+
+    The words ``latest`` and ``best`` are checkpoints of the run folder.
+    """
     path = trainer.config.train.checkpoint_path
     chosen = {"latest": trainer.run.latest(), "best": trainer.best.path()}
     if path in chosen:
         path = chosen[path]
         if path is None:
             word, folder = trainer.config.train.checkpoint_path, trainer.run.checkpoints
-            raise ConfigError(f"train.checkpoint_path={word}: there is no such checkpoint in {folder}")
+            fix = "train first, or name the run by exp.run_name (and exp.exp_dir)"
+            raise ConfigError(f"train.checkpoint_path={word}: there is no such checkpoint in {folder}; {fix}")
     if path is None:
         raise ConfigError("train.checkpoint_path=FILE is missing: name the checkpoint to study, or latest")
-    state = load_export(Path(path)) if Path(path).is_dir() else load_checkpoint(path)
+    exported = (Path(path) / "model.json").is_file()
+    state = load_export(Path(path)) if exported else load_checkpoint(path)
     check_networks(trainer, state, path)
     return {**state, "path": str(path)}
 

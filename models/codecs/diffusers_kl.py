@@ -62,7 +62,8 @@ def autoencoder_class() -> type[nn.Module]:
 def open_folder(cls: type[nn.Module], path: str) -> nn.Module:
     """Read a model from files on this machine, without running anything in them."""
     if not (Path(path) / "config.json").is_file():
-        raise ConfigError(f"path={path} is no folder of an AutoencoderKL: it has no config.json")
+        fix = "name one that AutoencoderKL.save_pretrained wrote"
+        raise ConfigError(f"path={path} is no folder of an AutoencoderKL, it has no config.json: {fix}")
     try:
         return cls.from_pretrained(path, local_files_only=True, use_safetensors=True, low_cpu_mem_usage=False)
     except Exception as error:  # of a dozen kinds

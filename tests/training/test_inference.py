@@ -227,7 +227,7 @@ def test_a_guide_that_is_not_there_is_one_line(trained, tmp_path, capsys):
     with pytest.raises(SystemExit) as stop:
         infer(trained, "diffusion", tmp_path / "a", "train.guidance=auto", "train.guide_path=nowhere.pt")
     error = capsys.readouterr().err
-    assert stop.value.code == 2 and "train.guide_path: there is no checkpoint nowhere.pt" in error
+    assert stop.value.code == 2 and "train.guide_path=nowhere.pt: there is no such file" in error
 
 
 def test_truncation_draws_images_of_a_style_generator_together_and_stands_in_the_record(tmp_path):
