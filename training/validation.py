@@ -48,7 +48,7 @@ class Validation(ABC):
         """Return numbers by name, which begins with ``val_``."""
 
     def warn(self, share: float, val_step: int, say: Callable[[str], None]) -> None:
-        """Say once when validation has taken more than its share of the time, and the ``train.val_step`` that would do."""
+        """Say once that validation has taken more than its share of the time, and which ``train.val_step`` would do."""
         if share > self.SHARE and not self.warned:
             longer = share / (1 - share) * (1 - self.SHARE) / self.SHARE  # so many times the steps between two
             fix = f"train.val_step={math.ceil(val_step * longer)} would keep it to {self.SHARE:.0%}"
