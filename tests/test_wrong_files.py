@@ -75,6 +75,13 @@ def test_a_checkpoint_of_the_other_family(capsys, tmp_path, command):
     assert "other.pt is a diffusion checkpoint, exp.model_type is gan" in line
 
 
+def test_a_checkpoint_whose_config_has_a_key_that_is_not_known_here(capsys, tmp_path):
+    config = {"exp": {"config_path": "x"}, "train": {"steps": 1, "warmth": 2}}
+    save_checkpoint({"model_type": "gan", "step": 3, "config": config}, tmp_path / "other.pt")
+    line = error_of(capsys, tmp_path, "gan", f"train.checkpoint_path={tmp_path}/other.pt", command=inference.main)
+    assert "other.pt was trained by another version" in line and "train.warmth is not a config key" in line
+
+
 def test_a_run_folder_that_cannot_be_made(capsys, tmp_path):
     (tmp_path / "runs").write_text("a file")
     line = one_error_line(capsys, train.main, words(write_config(tmp_path, "gan"), tmp_path / "runs"))
