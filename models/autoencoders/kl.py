@@ -128,7 +128,7 @@ class KLAutoencoder(Autoencoder):
         patch: Literal[1, 2, 4] = 1,
     ):
         super().__init__()
-        self.factor = check_levels(image_size, patch, channel_mult)
+        self.image_channels, self.factor = image_channels, check_levels(image_size, patch, channel_mult)
         side, folded = image_size // self.factor, patch**2 * image_channels
         self.latent_shape = (latent_channels, side, side)
         shape = Shape([mult * base_channels for mult in channel_mult], blocks_per_level, attention, dropout)
