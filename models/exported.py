@@ -40,9 +40,12 @@ def read_network(path: str | Path, registry: ClassRegistry, study: str, key: str
         with safe_open(path, "pt") as file:
             metadata, weights = file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
-        raise DataError(f"{path} is damaged or no safetensors file ({error})") from error
+        raise DataError(
+            f"{path} is damaged or no safetensors file ({error}): the study `{study}` writes it again"
+        ) from error
     if metadata.get("format") != f"mise {kind} 1":
-        raise DataError(f"{path} is no {kind} that this version can read: its format is {metadata.get('format')}")
+        found = metadata.get("format")
+        raise DataError(f"{path} is no {kind} that this version can read, its format is {found}: export it again")
     described = json.loads(metadata["description"])
     try:
         return rebuild(registry, described, weights), described

@@ -1,5 +1,7 @@
 """Files and folders that a command cannot use end with one line and exit status 2, like a wrong config."""
 
+from pathlib import Path
+
 import pytest
 
 import inference
@@ -8,6 +10,7 @@ from tests.helpers import error_of, one_error_line, write_image_folder
 from tests.runs import FAMILIES, words, write_config
 from training.checkpoints import save_checkpoint
 
+ROOT = Path(__file__).parents[1]
 CONFIG_FILES = {
     "not YAML": ("train: [1, 2\nexp: 3", ("cannot be read as YAML",)),
     "duplicate key": (
@@ -41,6 +44,8 @@ def test_no_file_or_a_folder_in_its_place(capsys, tmp_path):
     assert "exp.config_path=FILE is missing" in one_error_line(capsys, train.main, ["exp.config_path=3"])
     assert "no config file" in one_error_line(capsys, train.main, [f"exp.config_path={tmp_path}/none.yaml"])
     assert "cannot be read as YAML" in one_error_line(capsys, train.main, [f"exp.config_path={tmp_path}"])
+    line = one_error_line(capsys, train.main, [f"exp.config_path={ROOT}/configs/quickstrat.yaml"])
+    assert "/configs/quickstrat.yaml. Did you mean 'quickstart.yaml'?" in line
 
 
 def test_training_and_test_folder_of_different_classes(capsys, tmp_path):

@@ -19,8 +19,9 @@ State = dict[str, Any]
 
 def check_family(trainer: BaseTrainer, state: State, path: str | Path) -> None:
     if state["model_type"] != trainer.config.exp.model_type:
+        family = trainer.config.exp.model_type
         raise ConfigError(
-            f"{path} is a {state['model_type']} checkpoint, exp.model_type is {trainer.config.exp.model_type}"
+            f"{path} is a {state['model_type']} checkpoint, exp.model_type is {family}: use the config of its run"
         )
 
 

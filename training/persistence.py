@@ -123,7 +123,8 @@ def start_from(trainer: BaseTrainer, path: str) -> None:
     """Begin a run with the whole state of another's checkpoint."""
     state = load_checkpoint(path)
     if trainer.config.train.start_step not in (0, state["step"]):
-        raise ConfigError(f"train.start_step={trainer.config.train.start_step}, but {path} is of step {state['step']}")
+        given = trainer.config.train.start_step
+        raise ConfigError(f"train.start_step={given}, but {path} is of step {state['step']}: leave it out")
     restore(trainer, state, path)
     trainer.initial_weights = {"kind": "train.checkpoint_path", **describe_file(path)}
     trainer.say(f"{trainer.run.path}: continuing at step {trainer.step}, from {path}")

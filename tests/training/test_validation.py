@@ -9,7 +9,7 @@ import train
 from metrics.registry import features_registry
 from report.models import PAGE, ROOT, configs
 from tests.evaluation.conftest import Colours
-from tests.helpers import trainer_of
+from tests.helpers import one_error_line, trainer_of
 from tests.runs import GENERATIVE, words, write_config
 from training.launch import load_trainer
 from training.predictions import HeldOutValidation
@@ -52,6 +52,16 @@ def test_real_images_are_seen_once_before_the_first_step_and_no_validation_pays_
     assert "share_reference" in timing[0] and "share_validation" not in timing[0]
     train.main(words(config, tmp_path / "runs"))  # it is finished: there is nothing to look at
     assert seen == [10, judged, judged]
+
+
+@pytest.mark.parametrize("family", GENERATIVE)
+def test_missing_weights_of_fid_stop_a_run_before_it_writes_anything_and_say_what_to_do(family, capsys, tmp_path):
+    wrong = ["train.val_metrics=[fid]", f"metrics_args.fid.weights_path={tmp_path / 'nowhere.pth'}"]
+    line = one_error_line(
+        capsys, train.main, words(write_config(tmp_path, family), tmp_path / "runs", *wrong), status=3
+    )
+    assert "nowhere.pth cannot be read" in line and "train.val_metrics=[] does without metrics" in line
+    assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.parametrize(("share", "fix"), [(0.25, "train.val_step=300 "), (0.5, "train.val_step=900 ")])
