@@ -13,6 +13,7 @@ metrics_args.fid.dims=768 metrics_args.fid.weights_path=FILE    another layer, a
 protocol    lossless: the files as they are; jpeg: both sides saved again as JPEG, as some public results were
 split=test  what the real folder is called in the record: choose settings on dev, report on test
 out=FILE    writes the record as JSON, with the whole origin; without it the record is printed after the table
+device      auto, cpu, cuda or cuda:0
 pictures=DIR    where analyses put pictures; they show photos of the dataset, keep them out of repositories
 table       prints the records of several evaluations side by side, if their numbers can be compared
 """

@@ -195,7 +195,11 @@ OVERRIDES: list[tuple[str, str, tuple[str, ...]]] = [
     ("supervised", "train.levels=table", ("levels_args", "train.levels=lognormal")),
     ("supervised", "model_args.noise_conditional=true", ("model_args.noise_conditional", "remove it")),
     ("supervised", "model_args.channel_mult=[]", ("model_args", "channel_mult is empty")),
-    ("supervised", "data.image_size=18", ("data.image_size 18", "multiple of 4", "patch 2 with the 2 levels of channel_mult")),
+    (
+        "supervised",
+        "data.image_size=18",
+        ("data.image_size 18", "multiple of 4", "patch 2 with the 2 levels of channel_mult"),
+    ),
     # What is wrong with the words themselves.
     ("diffusion", "train.steps", ("'train.steps' is not an override", "section.key=value")),
     ("diffusion", "--steps=3", ("'--steps=3' is not an override", "section.key=value")),
