@@ -44,8 +44,7 @@ def read_network(path: str | Path, registry: ClassRegistry, study: str, key: str
             f"{path} is damaged or no safetensors file ({error}): the study `{study}` writes it again"
         ) from error
     if metadata.get("format") != f"mise {kind} 1":
-        found = metadata.get("format")
-        raise DataError(f"{path} is no {kind} that this version can read, its format is {found}: export it again")
+        raise DataError(f"{path} is no {kind} that this version can read: its format is {metadata.get('format')}")
     described = json.loads(metadata["description"])
     try:
         return rebuild(registry, described, weights), described

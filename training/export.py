@@ -89,9 +89,7 @@ def read_description(folder: Path) -> State:
     except (OSError, ValueError) as error:
         raise DataError(f"{folder} holds no exported model: it has no readable model.json") from error
     if not isinstance(described, dict) or described.get("format") != FORMAT:
-        raise DataError(
-            f"{folder / 'model.json'} is not of a format that this version reads ({FORMAT}): export it again"
-        )
+        raise DataError(f"{folder / 'model.json'} is not of a format that this version reads ({FORMAT})")
     return described
 
 
