@@ -52,13 +52,13 @@ def read_network(path: str | Path, registry: ClassRegistry, study: str, key: str
         raise DataError(f"{path} does not fit this version of {described['model']}: export it again") from error
 
 
-def exports_near(path: Path) -> list[str]:
-    """List what may be meant by a path that is no file."""
-    return sorted(map(str, (path if path.is_dir() else path.parent).glob("*.safetensors")))
-
-
 def rebuild(registry: ClassRegistry, described: dict[str, Any], weights: dict[str, Tensor]) -> nn.Module:
     """Build the network of a description with ``weights``; nothing in it is trained any more."""
     network = registry[described["model"]](**described["arguments"])
     network.load_state_dict(weights)
     return network.requires_grad_(False)
+
+
+def exports_near(path: Path) -> list[str]:
+    """List what may be meant by a path that is no file."""
+    return sorted(map(str, (path if path.is_dir() else path.parent).glob("*.safetensors")))
