@@ -158,6 +158,8 @@ def explain(problem: dict, tree: Tree, known, where: str) -> str:
     wish = (
         problem["msg"].replace("Input should", "it should").replace("array", "list").replace("an object", "a section")
     )
+    if problem["type"] == "list_type" and isinstance(problem["input"], str):
+        wish += f", [{problem['input']}]"
     return f"{full}={json.dumps(problem['input'])}: {wish}"
 
 
