@@ -16,7 +16,7 @@ EARLIER_WORDS = ("as the files are", "from memory, 8 bits a channel")  # of reco
 
 
 def result_table(record: Record) -> str:
-    """Return the results of one evaluation, a metric a line: value, spread; where there is a floor it, and the excess."""
+    """Return the results of one evaluation, a metric a line: value, spread; of a floor the same, and the excess."""
     floor = record.get("analyses", {}).get("floor", {}).get("results", {})
     rows = [["", "value", "+-", "floor", "+-", "excess"]]
     for name in figures(record["results"] or floor):

@@ -103,9 +103,6 @@ def check_keys(tree: Tree, where: str) -> None:
     for key, value in tree.items():
         if not isinstance(key, str):
             raise ConfigError(f"{where}: the key {key!r} is not a word")
-        if "." in key:
-            outer, inner = key.split(".", 1)
-            raise ConfigError(f"{where}: dots are for the command line, write {outer}: {{{inner}: ...}} for {key}")
         if isinstance(value, dict):
             check_keys(value, where)
 

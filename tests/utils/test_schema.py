@@ -72,6 +72,7 @@ def test_a_tree_becomes_the_dataclass_with_its_defaults():
         ({"cook": 1}, r"cook is not a config key\. Did you mean 'cooks'\?"),
         ({"oven": {"minutes": 3, "shre": 1}}, r"oven\.shre is not a config key\. Did you mean 'share'\?"),
         ({"zzz": 1}, r"zzz is not a config key\. Known: cooks, dishes, extra, name, open, oven, price\."),
+        ({"oven.minutes": 3}, r"oven\.minutes is not a config key: .* in a file write oven: \{minutes: \.\.\.\}"),
         ({"cook": None}, r"cook is not a config key\. Did you mean 'cooks'\?"),
     ],
 )
