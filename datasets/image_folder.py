@@ -53,7 +53,7 @@ class Listing:
         """Return the listing of these classes alone. Raises ``ConfigError`` for one that is not there."""
         for name in names:
             if name not in self.class_names:
-                raise ConfigError(f"classes: no class '{name}'.{did_you_mean(name, self.class_names)}")
+                raise ConfigError(f"dataset_args.classes: no class '{name}'.{did_you_mean(name, self.class_names)}")
         kept = sorted(set(names))
         new_label = {self.class_names.index(name): label for label, name in enumerate(kept)}
         rows = [row for row, label in enumerate(self.labels) if label in new_label]
