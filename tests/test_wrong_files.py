@@ -43,7 +43,7 @@ def test_no_file_or_a_folder_in_its_place(capsys, tmp_path):
     assert "exp.config_path=FILE is missing" in one_error_line(capsys, train.main, [])
     assert "exp.config_path=FILE is missing" in one_error_line(capsys, train.main, ["exp.config_path=3"])
     assert "no config file" in one_error_line(capsys, train.main, [f"exp.config_path={tmp_path}/none.yaml"])
-    assert "cannot be read as YAML" in one_error_line(capsys, train.main, [f"exp.config_path={tmp_path}"])
+    assert "is a folder: name a YAML file in it" in one_error_line(capsys, train.main, [f"exp.config_path={tmp_path}"])
     line = one_error_line(capsys, train.main, [f"exp.config_path={ROOT}/configs/quickstrat.yaml"])
     assert "/configs/quickstrat.yaml. Did you mean 'quickstart.yaml'?" in line
 

@@ -115,7 +115,9 @@ def continue_from(trainer: BaseTrainer, path: Path, state: State) -> None:
     trainer.saved_step = trainer.step
     trainer.say(f"{trainer.run.path}: continuing at step {trainer.step}, from {path}")
     before, steps = state["config"]["train"]["steps"], trainer.config.train.steps
-    if before != steps:
+    if steps < trainer.step:
+        trainer.say(f"train.steps={steps} has been passed: nothing is trained, raise it to go on")
+    elif before != steps:
         trainer.say(f"train.steps was {before}, is {steps}: schedules go by the new length from here on")
 
 

@@ -18,10 +18,16 @@ from utils.schema import bind
 P = ParamSpec("P")
 T = TypeVar("T")
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
+NO_PLACE = (errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)  # a name that cannot be a folder's or a file's
 INTERRUPTED = 130  # what a shell expects of a program that Ctrl-C ended
 MEMORY_FIX = (
     "the GPU's memory is full: lower data.train_batch_size, or keep it and set train.accumulate=2 (4, 8, ...); "
     "in sampling lower data.val_batch_size"
+)
+CPU_MEMORY = "can't allocate memory"  # what PyTorch says of it, in a RuntimeError
+CPU_MEMORY_FIX = (
+    "the machine's memory does not hold this: lower data.image_size, data.train_batch_size or the model's width; "
+    "in sampling data.val_batch_size or inference.num_images"
 )
 
 
@@ -41,7 +47,7 @@ def command(main: Callable[P, None]) -> Callable[P, None]:
 
 @contextmanager
 def errors_in_one_line() -> Iterator[None]:
-    """Tell a :class:`UserError`, a full disk or GPU and Ctrl-C on stderr, without a traceback, and exit.
+    """Tell a :class:`UserError`, a full disk or memory and Ctrl-C on stderr, without a traceback, and exit.
 
     A bug keeps its traceback.
     """
@@ -51,11 +57,15 @@ def errors_in_one_line() -> Iterator[None]:
         leave(str(error), error.exit_status)
     except torch.OutOfMemoryError:
         leave(MEMORY_FIX, UserError.exit_status)
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and CPU_MEMORY not in str(error):
+            raise
+        leave(CPU_MEMORY_FIX, UserError.exit_status)
     except BrokenPipeError:  # whoever read our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:
-        if error.errno not in NO_ROOM:
+        if error.errno not in NO_ROOM + NO_PLACE:
             raise
         place = error.filename or "a file"
         leave(f"{place} cannot be written ({error.strerror}): make room, or name a folder of yours", 2)

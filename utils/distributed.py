@@ -1,12 +1,14 @@
 """Several processes through ``torchrun``; everything here also works, and does nothing, for a single one."""
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 
 import torch
 from torch import Tensor, distributed
+from tqdm import tqdm
 
 from utils.errors import ConfigError
 from utils.failures import told_to_the_others
@@ -28,10 +30,14 @@ def is_main() -> bool:
 
 
 def say(line: str) -> None:
-    """Print a line, once however many processes there are; to nobody, if the terminal or the reader has gone."""
+    """Print a line, once however many processes there are; to nobody, if the terminal or the reader has gone.
+
+    A progress bar that is shown makes room: the line stands above it.
+    """
     if is_main():
         with suppress(OSError):
-            print(line, flush=True)
+            tqdm.write(line)
+            sys.stdout.flush()
 
 
 def barrier() -> None:

@@ -168,6 +168,7 @@ def test_no_argument_prints_how_to_use_it(capsys, monkeypatch):
         (["size=32"], "source is missing"),
         (["source=photos", "size=1.5"], "size=1.5"),
         (["source=photos", "size=0"], "size=0"),
+        (["source=photos", "size=100000"], "size=100000: it should be less than or equal to 4096"),
         (["source=photos", "on_bad_image=ignore"], "on_bad_image"),
         (["source=nowhere"], "there is no nowhere"),
         (["photos"], "'photos' is not an override"),

@@ -97,6 +97,16 @@ def test_more_steps_continue_a_finished_run(tmp_path, capsys):
     assert (tmp_path / "gan" / "checkpoints" / "step_00000009.pt").exists()
 
 
+def test_fewer_steps_than_are_done_say_that_nothing_is_trained(tmp_path, capsys):
+    config = write_config(tmp_path, "gan")
+    train.main(words(config, tmp_path))
+    capsys.readouterr()
+    train.main(words(config, tmp_path, "train.steps=5"))
+    out = capsys.readouterr().out
+    assert "train.steps=5 has been passed: nothing is trained, raise it to go on" in out
+    assert "schedules" not in out
+
+
 def test_another_config_in_the_same_folder_is_refused_with_both_ways_out(tmp_path, capsys):
     config = write_config(tmp_path, "gan")
     train.main(words(config, tmp_path))

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -55,6 +56,8 @@ def test_a_command_keeps_its_name_and_arguments(capsys):
     [
         (torch.OutOfMemoryError("CUDA out of memory"), 2, "train.accumulate"),
         (OSError(errno.ENOSPC, "No space left on device", "runs/a.png"), 2, "runs/a.png cannot be written"),
+        (OSError(errno.ENOTDIR, "Not a directory", "README.md/gan"), 2, "README.md/gan cannot be written"),
+        (OSError(errno.ENAMETOOLONG, "File name too long", "runs/aaa"), 2, "File name too long"),
         (KeyboardInterrupt(), 130, "Ctrl-C"),
     ],
 )
@@ -68,6 +71,15 @@ def test_a_full_gpu_a_full_disk_and_ctrl_c_are_one_line(capsys, error, status, f
     out, err = capsys.readouterr()
     assert stopped.value.code == status
     assert fix in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("ask", [lambda: np.empty(2**58, np.uint8), lambda: torch.empty(2**58, dtype=torch.uint8)])
+def test_what_the_machine_s_memory_does_not_hold_is_one_line(capsys, ask):
+    with pytest.raises(SystemExit) as stopped:
+        command(ask)()
+    err = capsys.readouterr().err
+    assert stopped.value.code == 2
+    assert err.startswith("error: the machine's memory does not hold this") and err.count("\n") == 1
 
 
 def test_other_errors_of_the_system_keep_their_traceback():
