@@ -23,7 +23,7 @@ from evaluation.tables import Record, spread
 from report.keeping import keep_evaluation
 from report.models import costs
 from report.records import Run, read_record
-from report.wording import table
+from report.wording import plus_minus, table
 from utils.command import command
 from utils.config import parse_overrides, read_yaml
 from utils.errors import ConfigError, DataError, did_you_mean
@@ -119,8 +119,8 @@ def row(root: Path, name: str, model: Model) -> list[str]:
         cell(minutes(folder), "{:.0f}"),
         cell(origin["training_images_seen"], "{:,}"),
         cell(origin.get("evaluations_per_image"), "{}"),
-        with_spread(fid, spread(own, "fid768")),
-        with_spread(floor.get("mean"), floor.get("std")),
+        cell(fid and plus_minus(fid, spread(own, "fid768")), "{}"),
+        cell(plus_minus(floor["mean"], floor["std"]) if floor else None, "{}"),
         cell(fid - floor["mean"] if fid and floor else None, "{:.3f}"),
         cell(1000 * results["kid768"] if "kid768" in results else None, "{:.2f}"),
         cell(results.get("recall768"), "{:.3f}"),
@@ -131,10 +131,6 @@ def row(root: Path, name: str, model: Model) -> list[str]:
 
 def cell(found: Any, form: str) -> str:
     return "–" if found is None else form.format(found)
-
-
-def with_spread(found: float | None, std: float | None) -> str:
-    return cell(found, "{:.3f}") + ("" if found is None or std is None else f" ± {std:.3f}")
 
 
 def parameters(root: Path, model: Model, origin: Record) -> int:

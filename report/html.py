@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from markdown import markdown
 
-IMAGE = re.compile(r'(<img [^>]*?src=")([^"]+)(")')
+IMAGE = re.compile(r'<img alt="([^"]*)" src="([^"]+)" ?/?>')
 TITLE = re.compile(r"(<h1[^>]*>.*?</h1>)")
 NUMBERS = re.compile(r"<td>((?:<strong>)?[+-]?[\d.,]+(?: ± [\d.,]+)?(?:</strong>)?|–)</td>")
 AS_IT_IS = " !$&'()*+,-./:;=?@[]^_`{|}~<>"  # what need not be quoted in a data URI between double quotes
@@ -36,7 +36,7 @@ def to_html(page: str, folder: Path) -> str:
     """Turn the Markdown of a page in ``folder`` into one HTML file that needs no other."""
     settings = {"toc": {"toc_depth": "2-3"}}
     body = markdown(page, extensions=["tables", "fenced_code", "toc", "sane_lists"], extension_configs=settings)
-    body = IMAGE.sub(lambda found: found[1] + inlined(folder / found[2]) + found[3], body)
+    body = with_images(body, folder)
     body = NUMBERS.sub(r'<td class="number">\1</td>', body)
     body = body.replace("<table>", '<div class="table"><table>').replace("</table>", "</table></div>")
     contents = markdown(f"[TOC]\n\n{page}", extensions=["tables", "toc"], extension_configs=settings)
@@ -51,8 +51,23 @@ def to_html(page: str, folder: Path) -> str:
     )
 
 
+def with_images(body: str, folder: Path) -> str:
+    """Put every image into the page; where it comes again stands a link to it."""
+    names: dict[str, str] = {}
+
+    def put(found: re.Match) -> str:
+        text, source = found.groups()
+        if source in names:
+            return f'<a href="#{names[source]}">{text}: shown above</a>'
+        names[source] = f"picture-{len(names) + 1}"
+        return f'<img id="{names[source]}" alt="{text}" src="{inlined(folder / source)}">'
+
+    return IMAGE.sub(put, body)
+
+
 def inlined(path: Path) -> str:
     """Return a file's content as a data URI: an SVG as text, which is shorter, a PNG in base 64."""
     if path.suffix == ".svg":
-        return f"data:image/svg+xml,{quote(path.read_text(), safe=AS_IT_IS)}"
+        text = path.read_text()
+        return f"data:image/svg+xml,{quote(text if chr(39) in text else text.replace(chr(34), chr(39)), safe=AS_IT_IS)}"
     return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"

@@ -9,6 +9,7 @@ OFTEN = 3  # a style that stands there more often is said once
 
 def slim(svg: str) -> str:
     """Leave out metadata, names that nothing refers to, turns by nothing, and digits beyond a tenth of a point."""
+    svg = svg.replace("'DejaVu Sans'", "DejaVu Sans")
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r' transform="rotate\(-0 [^"]*\)"', "", svg)
     referred = set(re.findall(r"#(\w+)", svg))

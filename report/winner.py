@@ -11,8 +11,9 @@ WAY = (
     "The way from noise to image: what the model takes the image for, one image a row, from the highest noise level "
     "on the left to none on the right."
 )
-NOT_OF_THE_MODEL = ("exp.", "data.input_", "data.workers", "data.on_bad_image", "inference.", "metrics_args.")
-ADVICE = "train.log_step", "train.keep_checkpoints", "train.checkpoint_step", "train.val_step", "train.val_metrics"
+NOT_OF_THE_MODEL = ("exp.", "inference.", "metrics_args.", "data.input_", "data.workers", "data.on_bad_image",
+                    "data.val_", "train.log_", "train.keep_", "train.checkpoint_", "train.val_",
+                    "train.best_")  # fmt: skip
 
 
 def best_model(material: Material) -> str:
@@ -66,11 +67,18 @@ def test_row(material: Material, study: SamplingStudy, variant: str) -> list[str
 
 
 def settings(it: Experiment) -> str:
-    """List what the model is made of and trained by, from its resolved config."""
-    lists = {name: f"{len(found)} of them" for name, found in flat(it.config).items() if name.endswith("args.classes")}
-    rows = [
-        [f"`{name}`", f"`{lists.get(name, found)}`"]
-        for name, found in sorted(flat(it.config).items())
-        if not name.startswith(NOT_OF_THE_MODEL) and name not in ADVICE and found not in ("", [], False)
-    ]
-    return joined(["Its parameters, from the resolved config:", table(["key", "value"], rows)])
+    """List what the model is made of and trained by, from its resolved config: a row for each section."""
+    rows = []
+    for name, found in sorted(it.config.items()):
+        shown = {key: value for key, value in flat(found).items() if tells(f"{name}.{key}", value)}
+        cells = [
+            f"`{key}: {len(value)} of them`" if key == "classes" else f"`{key}: {value}`"
+            for key, value in shown.items()
+        ]
+        rows += [[f"`{name}`", ", ".join(cells)]] if cells else []
+    return joined(["Its parameters, from the resolved config:", table(["section", "keys"], rows)])
+
+
+def tells(name: str, found: object) -> bool:
+    """Tell whether a setting says something of the model: not where it ran, nor what is off or empty."""
+    return not name.startswith(NOT_OF_THE_MODEL) and found not in ("", [], False)

@@ -1,0 +1,54 @@
+"""The pieces that pages are made of: long curves, small files, the order of the telling, pictures cut up again."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from report.figures import MOST_POINTS, bin_size, thinned
+from report.keeping import large_grid
+from report.material import Material
+from report.overview import shared
+from report.photos import cut_row
+from report.records import Experiment, Run, SamplingStudy
+from report.svg import slim
+
+
+@pytest.mark.parametrize("length, size", [(3, 1), (150, 1), (151, 2), (1000, 7)])
+def test_a_long_curve_is_drawn_by_the_means_of_bins(length, size):
+    values = np.arange(length, dtype=float)
+    means = [values[start : start + size].mean() for start in range(0, length, size)]
+    assert bin_size(length) == size and len(means) <= MOST_POINTS
+    np.testing.assert_allclose(thinned(values[None])[0], means)
+
+
+def test_a_figure_loses_no_number_that_a_reader_sees():
+    svg = '<style type="text/css"></style><text style="a" x="1.2345">0.125</text><path d="M 1.999 2"/>'
+    found = slim(svg)
+    assert ">0.125<" in found and 'x="1.2"' in found and "M 1.9 2" in found
+
+
+def test_experiments_are_told_in_the_order_in_which_one_led_to_the_next():
+    run = Run(Path(), {})
+    nexts = {"a": ("none", "c, then b"), "b": ("a", "-"), "c": ("a", "d?"), "d": ("a", ""), "alone": ("a", "")}
+    them = {name: Experiment(name, (run,), {"Baseline": base, "Next": to}) for name, (base, to) in nexts.items()}
+    assert [it.name for it in Material("gan", Path(), them, {}).told] == ["a", "c", "b", "d", "alone"]
+
+
+def test_what_all_rows_share_is_said_once():
+    rows = [{"name": "a", "steps": "4", "fid": "1"}, {"name": "b", "steps": "4", "fid": "2"}]
+    assert shared(rows) == "All: steps 4." and rows[0] == {"name": "a", "fid": "1"}
+    assert shared([{"name": "a"}]) == ""
+
+
+def test_a_row_of_enlarged_images_is_cut_into_what_was_enlarged():
+    images = torch.randint(0, 256, (3, 3, 32, 32), dtype=torch.uint8)
+    assert torch.equal(cut_row(large_grid(images, 3), 32), images)
+
+
+def test_a_study_of_one_model_has_the_spread_of_its_sampling_seeds():
+    record = {"results": {"fid": 2.0}, "values": {"fid": [1.0, 3.0]}, "origin": {"sampling_seeds": [42, 43]}}
+    study = SamplingStudy("noise", "plain", {}, {"twice": [record], "two_models": [record, record]})
+    assert study.result("twice", "fid").values == (1.0, 3.0) and study.seeds("twice") == "1, sampled 2 times"
+    assert study.result("two_models", "fid").values == (2.0, 2.0)
