@@ -16,7 +16,7 @@ STYLE = """
 @media (prefers-color-scheme: dark) {
   :root { --text: #e4e4e4; --page: #17191c; --line: #444; --code: #2a2d31; --link: #8ab4f8; }
 }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 64rem; margin: 2rem auto; padding: 0 1rem;
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 68rem; margin: 2rem auto; padding: 0 1rem;
   color: var(--text); background: var(--page); overflow-wrap: break-word; }
 a { color: var(--link); }
 h1, h2, h3 { line-height: 1.2; margin-top: 2em; } h2 { border-bottom: 1px solid var(--line); }
@@ -28,6 +28,9 @@ td.number { text-align: right; white-space: nowrap; font-variant-numeric: tabula
 img { max-width: 100%; height: auto; background: #fff; padding: 4px; box-sizing: border-box; border-radius: 3px; }
 p:has(img) { overflow-x: auto; } img[src^="data:image/svg"] { min-width: 38rem; }
 code { background: var(--code); padding: 0 0.2em; border-radius: 3px; }
+@media (max-width: 50rem) { /* the longest column of the tables of four and of five gets room, the table scrolls */
+  td:nth-child(4):nth-last-child(2):not(.number), td:nth-child(2):nth-last-child(3):not(.number) { min-width: 16em; }
+}
 nav { font-size: 0.9rem; columns: 18rem; } nav ul { padding-left: 1.2em; margin: 0; }
 """
 

@@ -3,7 +3,7 @@
 from evaluation.tables import check_one_table
 from report.figures import draw_results
 from report.material import Material, dev_name
-from report.records import Experiment, spread_of
+from report.records import Experiment
 from report.wording import image, joined, lower_is_better, number, table, value
 
 NOT_A_COLUMN = ("density",)  # it stands in each experiment's own table
@@ -21,9 +21,9 @@ def overview(material: Material) -> str:
     sign = 1 if lower_is_better(first) else -1
     ranked = sorted(material.judged, key=lambda it: sign * it.result(first).mean)
     rows = [row(material, it) for it in ranked]
-    said = shared(rows)
+    cells = {name: value(floor[name]) for name in material.metrics if name in floor}
+    said = shared(rows, cells)
     if floor:
-        cells = {name: value(floor[name]) for name in material.metrics if name in floor}
         cells |= {"experiment": "*floor: real photos*", "excess": "0"}
         rows.append({column: cells.get(column, "") for column in rows[0]})
     path = material.folder / "figures" / "all.svg"
@@ -37,7 +37,6 @@ def row(material: Material, experiment: Experiment) -> dict[str, str]:
     origin, (first, *others), floor = experiment.evaluations[0]["origin"], material.metrics, material.floor
     dev = dev_name(experiment, first)
     result = experiment.result(first)
-    minutes = spread_of([run.seconds / 60 for run in experiment.runs]).mean
     return {
         "experiment": f"[{experiment.name}](#{experiment.name})",
         "seeds": str(len(experiment.evaluations)),
@@ -48,17 +47,18 @@ def row(material: Material, experiment: Experiment) -> dict[str, str]:
         "images seen": number(origin.get("training_images_seen", "–")),
         "parameters": number(origin.get("parameters", "–")),
         "evaluations an image": number(origin.get("evaluations_per_image", "–")),
-        "wall minutes": f"{minutes:.1f}",
     }
 
 
-def shared(rows: list[dict[str, str]]) -> str:
+def shared(rows: list[dict[str, str]], floor: dict[str, str]) -> str:
     """Take a column whose cells are all alike out of the rows, and say it in a sentence: tables are wide enough."""
     alike = {column: cell for column, cell in rows[0].items() if all(it.get(column) == cell for it in rows)}
     for cells in rows if len(rows) > 1 else []:
         for column in alike:
             cells.pop(column, None)
-    return f"All: {', '.join(f'{column} {cell}' for column, cell in alike.items())}." if alike and rows[1:] else ""
+    beside = {column: f" (real photos {floor[column]})" for column in floor}
+    said = [f"{column} {cell}{beside.get(column, '')}" for column, cell in alike.items()]
+    return f"The same for all: {', '.join(said)}." if alike and rows[1:] else ""
 
 
 def chain(material: Material) -> str:

@@ -94,7 +94,6 @@ def protocol(material: Material) -> str:
         f"{origin['split']} split, {origin['file_format']}; sampling seed {origin['seed']} for every model.",
         f"Features: {features.get('network')} at {features.get('dims')} dims, weights sha256 "
         f"`{str(features.get('weights_sha256'))[:16]}`; FID at other than 2,048 dims is on a scale of its own.",
-        "Wall minutes are of a machine that did other work as well: they say nothing about speed.",
         "“±” is the standard deviation over training seeds (n − 1); the sampling noise is the same everywhere.",
     ]
     if material.floor:
@@ -118,4 +117,5 @@ def origin(material: Material) -> str:
             where = f"[{it.name}/{run.folder.name}]({link(run.folder, material.folder)})"
             device = made.get("gpu") or f"CPU, {made['cpus']} cores"
             rows.append([where, commit, made["python"], made["packages"]["torch"], device, f"{run.seconds / 60:.1f}"])
-    return table(["run", "commit", "Python", "PyTorch", "device", "minutes"], rows)
+    note = "Minutes are by the clock, of a machine that did other work as well: they say nothing about speed."
+    return joined([table(["run", "commit", "Python", "PyTorch", "device", "minutes"], rows), note])

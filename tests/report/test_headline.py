@@ -36,7 +36,10 @@ def record(folder: Path, results: dict, **more: dict) -> str:
 def test_a_row_has_value_spread_floor_and_excess_and_the_full_fid_once_it_is_there(tmp_path):
     floor = {"floor": {"results": {"fid768": {"mean": 0.07, "std": 0.001}}}, "class_fidelity": {"fidelity": 0.25}}
     file = record(tmp_path / "m", {"fid768": 0.5, "kid768": 0.004}, std={"fid768": 0.011}, analyses=floor)
-    models = {"m": Model([file], "", ""), "not_there": Model(["nowhere.json"], "", "")}
+    models = {
+        "m": Model(records=[file], train="", inference=""),
+        "not_there": Model(records=["nowhere.json"], train="", inference=""),
+    }
     row = dict(zip(HEADS, headline(tmp_path, models).splitlines()[2].strip("| ").split(" | ")))
     assert row["fid768"] == "0.500 ± 0.011" and row["floor"] == "0.0700 ± 0.0010" and row["excess"] == "0.430"
     assert row["1,000 x kid768"] == "4.00" and row["class fidelity"] == "0.250" and row["parameters"] == "2.0 M"
@@ -51,7 +54,7 @@ def test_records_of_different_photos_make_no_row(tmp_path):
     other["origin"]["real_content"] = "other"
     Path(files[1]).write_text(json.dumps(other))
     with pytest.raises(Exception, match="different photos"):
-        headline(tmp_path, {"m": Model(files, "", "")})
+        headline(tmp_path, {"m": Model(records=files, train="", inference="")})
 
 
 def test_only_the_table_of_a_page_changes_and_a_page_without_place_is_one_line(tmp_path, capsys):

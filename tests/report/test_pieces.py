@@ -38,8 +38,8 @@ def test_experiments_are_told_in_the_order_in_which_one_led_to_the_next():
 
 def test_what_all_rows_share_is_said_once():
     rows = [{"name": "a", "steps": "4", "fid": "1"}, {"name": "b", "steps": "4", "fid": "2"}]
-    assert shared(rows) == "All: steps 4." and rows[0] == {"name": "a", "fid": "1"}
-    assert shared([{"name": "a"}]) == ""
+    assert shared(rows, {"steps": "5"}) == "The same for all: steps 4 (real photos 5)."
+    assert rows[0] == {"name": "a", "fid": "1"} and shared([{"name": "a"}], {}) == ""
 
 
 def test_a_row_of_enlarged_images_is_cut_into_what_was_enlarged():
