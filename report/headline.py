@@ -1,7 +1,7 @@
 """The table that README.md opens with: every number from a model's record, under report/headline.yaml.
 
     python3 -m report.headline                                # writes the table of what was measured
-    python3 -m report.headline judge=NAME checkpoint=FILE     # first judges a model at 2,048 dims: the column "FID"
+    python3 -m report.headline judge=NAME checkpoint=FILE     # first judges a model at 2,048 dims: the line "FID"
 
 judge        a model of report/headline.yaml; wants pytorch-fid's weights, or the network to fetch them, and the data
 checkpoint   of that model: a file, or a folder that report.best has exported
@@ -32,8 +32,9 @@ from utils.schema import bind, section
 
 ROOT = Path(__file__).parents[1]
 PLACE = re.compile(r"(?<=<!-- python3 -m report.headline writes this table -->\n\n).*?(?=\n\n<!-- end -->)", re.DOTALL)
-HEADS = ["model", "parameters", "training minutes", "training images", "evaluations an image", "fid768", "floor",
-         "excess", "1,000 x kid768", "recall768", "class fidelity", "FID (2,048 dims)"]  # fmt: skip
+LINES = ["parameters", "training minutes", "training images seen", "network evaluations an image", "fid768",
+         "fid768 of real photos: the floor", "fid768: excess over the floor", "1,000 x kid768", "recall768",
+         "class fidelity", "FID (2,048 dims)"]  # fmt: skip
 FULL = "metrics_2048.json"
 
 
@@ -95,17 +96,18 @@ def written(page: str, lines: str) -> str:
 
 
 def headline(root: Path, models: dict[str, Model]) -> str:
-    """Return the table of all models that have a record."""
-    rows = [row(root, name, model) for name, model in models.items() if (root / model.records[0]).exists()]
-    return table(HEADS, rows)
+    """Return the table of all models that have a record: a line for each figure, a column for each model."""
+    there = {name: model for name, model in models.items() if (root / model.records[0]).exists()}
+    columns = [column(root, name, model) for name, model in there.items()]
+    return table(["", *(f"`{name}`" for name in there)], list(zip(LINES, *columns)))
 
 
-def row(root: Path, name: str, model: Model) -> list[str]:
+def column(root: Path, name: str, model: Model) -> list[str]:
     """Return the cells of a model."""
     records = [read_record(root / path) for path in model.records]
     own, folder = records[0], (root / model.records[0]).parent
     if len({it["origin"].get("real_content", own["origin"]["real_content"]) for it in records}) > 1:
-        raise DataError(f"{name}: its records were judged by different photos, they cannot make one row")
+        raise DataError(f"{name}: its records were judged by different photos, they cannot make one column")
     analyses: Record = {}
     for record in reversed(records):
         analyses |= record.get("analyses", {})
@@ -114,7 +116,6 @@ def row(root: Path, name: str, model: Model) -> list[str]:
     full = read_record(folder / FULL)["results"].get("fid") if (folder / FULL).exists() else results.get("fid")
     fid = results.get("fid768")
     return [
-        f"`{name}`",
         f"{parameters(root, model, origin) / 1e6:.1f} M",
         cell(minutes(folder), "{:.0f}"),
         cell(origin["training_images_seen"], "{:,}"),

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from report.headline import FULL, HEADS, PLACE, ROOT, Model, headline, main, written
+from report.headline import FULL, LINES, PLACE, ROOT, Model, headline, main, written
 from tests.fid_weights import random_weights, torch_home  # noqa: F401 - fixtures
 from tests.helpers import one_error_line
 from tests.runs import words, write_config
@@ -33,22 +33,26 @@ def record(folder: Path, results: dict, **more: dict) -> str:
     return str(folder / "metrics.json")
 
 
-def test_a_row_has_value_spread_floor_and_excess_and_the_full_fid_once_it_is_there(tmp_path):
+def test_a_column_has_value_spread_floor_and_excess_and_the_full_fid_once_it_is_there(tmp_path):
     floor = {"floor": {"results": {"fid768": {"mean": 0.07, "std": 0.001}}}, "class_fidelity": {"fidelity": 0.25}}
     file = record(tmp_path / "m", {"fid768": 0.5, "kid768": 0.004}, std={"fid768": 0.011}, analyses=floor)
     models = {
         "m": Model(records=[file], train="", inference=""),
         "not_there": Model(records=["nowhere.json"], train="", inference=""),
     }
-    row = dict(zip(HEADS, headline(tmp_path, models).splitlines()[2].strip("| ").split(" | ")))
-    assert row["fid768"] == "0.500 ± 0.011" and row["floor"] == "0.0700 ± 0.0010" and row["excess"] == "0.430"
+    lines = [line.strip("| ").split(" | ") for line in headline(tmp_path, models).splitlines()[2:]]
+    row = dict(lines)
+    assert list(row) == LINES
+    assert row["fid768"] == "0.500 ± 0.011"
+    assert row["fid768 of real photos: the floor"] == "0.0700 ± 0.0010"
+    assert row["fid768: excess over the floor"] == "0.430"
     assert row["1,000 x kid768"] == "4.00" and row["class fidelity"] == "0.250" and row["parameters"] == "2.0 M"
     assert row["FID (2,048 dims)"] == "–" and "not_there" not in headline(tmp_path, models)
     (tmp_path / "m" / FULL).write_text(json.dumps({"results": {"fid": 25.84}}))
     assert headline(tmp_path, models).endswith("| 25.84 |")
 
 
-def test_records_of_different_photos_make_no_row(tmp_path):
+def test_records_of_different_photos_make_no_column(tmp_path):
     files = [record(tmp_path / "a", {}), record(tmp_path / "b", {})]
     other = json.loads(Path(files[1]).read_text())
     other["origin"]["real_content"] = "other"

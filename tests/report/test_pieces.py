@@ -7,12 +7,14 @@ import pytest
 import torch
 
 from report.figures import MOST_POINTS, bin_size, thinned
-from report.keeping import large_grid
+from report.gallery import GAP, SHOWN, side_by_side
+from report.keeping import COLUMNS, PADDING, enlargement, large_grid, read, save
 from report.material import Material
 from report.overview import shared
 from report.photos import cut_row
 from report.records import Experiment, Run, SamplingStudy
 from report.svg import slim
+from utils.images import NAME_WIDTH, labelled_grid
 
 
 @pytest.mark.parametrize("length, size", [(3, 1), (150, 1), (151, 2), (1000, 7)])
@@ -52,3 +54,18 @@ def test_a_study_of_one_model_has_the_spread_of_its_sampling_seeds():
     study = SamplingStudy("noise", "plain", {}, {"twice": [record], "two_models": [record, record]})
     assert study.result("twice", "fid").values == (1.0, 3.0) and study.seeds("twice") == "1, sampled 2 times"
     assert study.result("two_models", "fid").values == (2.0, 2.0)
+
+
+def test_the_gallery_shows_two_kept_grids_class_by_class_and_no_others(tmp_path):
+    kept = {}
+    for number, name in enumerate(("diffusion: a", "gan: b")):
+        images = torch.full((COLUMNS, 3, 32, 32), 100 * number + 50, dtype=torch.uint8)
+        kept[name] = tmp_path / f"{number}.png"
+        save(labelled_grid([("apple pie", images), ("soup", images)], enlargement(images)), kept[name])
+    shown = side_by_side(Material("gan", tmp_path, {}, {}), kept)
+    assert "Left: **diffusion: a**. Right: **gan: b**." in shown
+    picture = read(tmp_path / "figures" / "gallery.png")[0]
+    assert [picture[50, NAME_WIDTH + 50], picture[50, -50]] == [50, 150]
+    assert picture.shape[1] == NAME_WIDTH + 2 * (PADDING + SHOWN * 98) + GAP
+    save(torch.zeros(3, 50, 70, dtype=torch.uint8), kept["gan: b"])
+    assert side_by_side(Material("gan", tmp_path, {}, {}), kept) == ""
