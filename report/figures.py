@@ -105,8 +105,15 @@ def draw_results(results: Mapping[str, Spread], name: str, floor: Spread | None,
             )
         axis.set_yticks(range(len(results)), list(results))
         axis.set_ylim(len(results) - 0.4, -0.9)
+        axis.set_xlim(*wide_enough(*axis.get_xlim()))
         axis.set_xlabel(f"{name} ({direction(name)})\n{key(results)}")
         save(figure, path)
+
+
+def wide_enough(low: float, high: float) -> tuple[float, float]:
+    """Widen an axis to a tenth of its values at least, so that noise does not look like a difference."""
+    more = max(0.1 * abs(low + high) / 2 - (high - low), 0) / 2
+    return low - more, high + more
 
 
 def draw_spread(axis: Axes, spread: Spread, row: float, style: tuple[str, str, str]) -> None:

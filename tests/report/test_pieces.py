@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from report.figures import MOST_POINTS, bin_size, thinned
+from report.figures import MOST_POINTS, bin_size, thinned, wide_enough
 from report.gallery import GAP, SHOWN, side_by_side
 from report.keeping import COLUMNS, PADDING, enlargement, large_grid, read, save
 from report.material import Material
@@ -23,6 +23,12 @@ def test_a_long_curve_is_drawn_by_the_means_of_bins(length, size):
     means = [values[start : start + size].mean() for start in range(0, length, size)]
     assert bin_size(length) == size and len(means) <= MOST_POINTS
     np.testing.assert_allclose(thinned(values[None])[0], means)
+
+
+def test_close_results_do_not_fill_the_axis_and_distant_ones_do():
+    low, high = wide_enough(2.28, 2.31)
+    assert high - low == pytest.approx(0.1 * 2.295) and (low + high) / 2 == pytest.approx(2.295)
+    assert wide_enough(0.2, 2.5) == (0.2, 2.5)
 
 
 def test_a_figure_loses_no_number_that_a_reader_sees():
