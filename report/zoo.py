@@ -115,12 +115,11 @@ class Keeper:
         self.look = LOOKS[load_trainer(row.words).config.inference.study]
 
     def run(self) -> None:
-        exports = [f"{setting}={self.export_of(name)}" for setting, name in self.row.needs.items()]
-        steps = self.fitting_steps(exports)
+        steps = self.fitting_steps()
         words = [*self.row.words, f"exp.run_name={self.row.name}", f"train.steps={steps}", *quiet(max(steps // 20, 1))]
         stop = f"train.stop_after_minutes={GRACE * self.settings.minutes:g}"
         training = [*words, *self.look.training, "train.val_metrics=[]"]
-        command = self.call("train.py", [*training, stop], *exports)
+        command = self.call("train.py", [*training, stop])
         study = self.study([*words, *self.look.study])
         with whole_file(ZOO / f"{self.row.name}.png", "wb") as file:
             file.write(self.look.picture(self.folder(self.row.name)))
@@ -165,18 +164,19 @@ class Keeper:
         Raises :class:`DataError` when it fails.
         """
         words = [script, *words, *self.settings.set]
-        places = [f"exp.exp_dir={self.out}", *private]
+        exports = [f"{setting}={self.export_of(name)}" for setting, name in self.row.needs.items()]
+        places = [f"exp.exp_dir={self.out}", *exports, *private]
         if subprocess.run([sys.executable, *words, *places], cwd=ROOT).returncode:
             raise DataError(f"this failed: python3 {shlex.join(words)}")
         return f"python3 {shlex.join(words)}"
 
-    def fitting_steps(self, exports: list[str]) -> int:
+    def fitting_steps(self) -> int:
         """Measure the speed, once, and return the steps that the minutes hold."""
         name = f"{self.row.name}_speed"
         timing = self.out / name / "timing.jsonl"
         if not timing.exists():
             words = [*self.row.words, f"exp.run_name={name}", f"train.steps={SPEED_STEPS}", *quiet(5)]
-            self.call("train.py", [*words, *self.look.training, "train.val_metrics=[]"], *exports)
+            self.call("train.py", [*words, *self.look.training, "train.val_metrics=[]"])
         lines = [line for line in read_lines(timing) if "images_per_second" in line]
         speed = statistics.median(line["images_per_second"] for line in lines[1:])
         return max(int(self.settings.minutes * 60 * speed / images_per_step(self.out / name)), 20)

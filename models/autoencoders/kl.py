@@ -18,6 +18,7 @@ from models.autoencoders.base import Autoencoder, Posterior
 from models.layers.blocks import GroupNorm, SelfAttention, conv3x3, resample
 from models.layers.checks import check_image_size
 from models.registry import autoencoders_registry
+from utils.checks import check_images
 from utils.errors import ConfigError
 from utils.schema import Fraction, PositiveInt
 
@@ -121,7 +122,7 @@ class KLAutoencoder(Autoencoder):
         if not channel_mult:
             raise ConfigError("channel_mult is empty: give it an entry for each resolution, such as [1, 2, 4]")
         levels, folded = len(channel_mult), patch**2 * image_channels
-        self.factor = patch * 2 ** (levels - 1)
+        self.image_channels, self.factor = image_channels, patch * 2 ** (levels - 1)
         check_image_size(image_size, self.factor, f"patch {patch} with the {levels} levels of channel_mult")
         self.latent_shape = (latent_channels, image_size // self.factor, image_size // self.factor)
         widths = [mult * base_channels for mult in channel_mult]
@@ -143,9 +144,11 @@ class KLAutoencoder(Autoencoder):
 
     def encode(self, x: Tensor) -> Posterior:
         """Return q(z | x), float32, for x [N, C, H, W]."""
+        check_images(x, self.image_channels, multiple=self.factor)
         mean, log_variance = self.to_moments(self.encoder(x)).float().chunk(2, dim=1)  # [N, c, h, w] each
         return Posterior(mean, log_variance.clamp(*LOG_VARIANCE))
 
     def decode(self, z: Tensor) -> Tensor:
         """Turn z [N, c, h, w] into images [N, C, H, W]."""
+        check_images(z, self.latent_shape[0])
         return self.decoder(self.from_latent(z))
