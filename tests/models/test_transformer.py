@@ -142,3 +142,12 @@ def test_without_classes_the_transformer_looks_at_the_image_alone():
 def test_heads_that_do_not_come_out_are_refused():
     with pytest.raises(ConfigError, match="head_channels 5 does not divide 16"):
         SpatialTransformer(16, 8, head_channels=5)
+
+
+def test_at_its_size_it_has_the_parameters_of_stable_diffusion():
+    """859.52 million, which the authors' code prints when it loads version 1; our label table stands for its text."""
+    widths = {"base_channels": 320, "channel_mult": [1, 2, 4, 4], "attention_resolutions": [64, 32, 16]}
+    with torch.device("meta"):
+        net = UNet(64, 4, num_classes=1, **widths, class_tokens=1, token_dim=768)
+    count = sum(p.numel() for name, p in net.named_parameters() if "label_tokens" not in name)
+    assert count / 1e6 == pytest.approx(859.52, abs=0.005)
