@@ -124,4 +124,6 @@ def check_same_classes(train: ImageDataset, test: ImageDataset) -> None:
     """The test split must have the training split's classes, or labels would mean different things."""
     if list(train.class_names) != list(test.class_names):
         odd = sorted(set(train.class_names) ^ set(test.class_names))
-        raise DataError(f"training and test folders have different classes, '{odd[0]}' is in one of them only")
+        raise DataError(
+            f"training and test folders have different classes, '{odd[0]}' is in one of them only: give both the same"
+        )

@@ -3,13 +3,14 @@
 import errno
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
 import torch
 
-from utils.config import parse_overrides
+from utils.config import at_home, parse_overrides
 from utils.errors import UserError
 from utils.failures import first_to_say
 from utils.schema import bind
@@ -25,34 +26,41 @@ MEMORY_FIX = (
 
 
 def command(main: Callable[P, None]) -> Callable[P, None]:
-    """Make ``main`` a command: its module's docstring is the help, and an error that a user can cause is one line.
-
-    A :class:`UserError`, a full disk or a full GPU is told on stderr, without a traceback; a bug keeps its own.
-    """
+    """Make ``main`` a command: its module's docstring is the help, and an error that a user can cause is one line."""
 
     @wraps(main)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         if {"-h", "--help"} & set(sys.argv[1:]):
             print(sys.modules[main.__module__].__doc__)
             return
-        try:
+        with errors_in_one_line():
             main(*args, **kwargs)
-        except UserError as error:
-            leave(str(error), error.exit_status)
-        except torch.OutOfMemoryError:
-            leave(MEMORY_FIX, UserError.exit_status)
-        except BrokenPipeError:  # whoever read our output has seen enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(1)
-        except OSError as error:
-            if error.errno not in NO_ROOM:
-                raise
-            place = error.filename or "a file"
-            leave(f"{place} cannot be written ({error.strerror}): make room, or name a folder of yours", 2)
-        except KeyboardInterrupt:
-            leave("stopped by Ctrl-C", INTERRUPTED)
 
     return run
+
+
+@contextmanager
+def errors_in_one_line() -> Iterator[None]:
+    """Tell a :class:`UserError`, a full disk or GPU and Ctrl-C on stderr, without a traceback, and exit.
+
+    A bug keeps its traceback.
+    """
+    try:
+        yield
+    except UserError as error:
+        leave(str(error), error.exit_status)
+    except torch.OutOfMemoryError:
+        leave(MEMORY_FIX, UserError.exit_status)
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        place = error.filename or "a file"
+        leave(f"{place} cannot be written ({error.strerror}): make room, or name a folder of yours", 2)
+    except KeyboardInterrupt:
+        leave("stopped by Ctrl-C", INTERRUPTED)
 
 
 def command_of(schema: type[T]) -> Callable[[Callable[[T], None]], Callable[[], None]]:
@@ -65,7 +73,7 @@ def command_of(schema: type[T]) -> Callable[[Callable[[T], None]], Callable[[], 
             if len(sys.argv) == 1:
                 print(sys.modules[main.__module__].__doc__)
             else:
-                main(bind(schema, parse_overrides(sys.argv[1:])))
+                main(bind(schema, at_home(parse_overrides(sys.argv[1:]))))
 
         return run
 

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError, YAMLError
 
-from utils.errors import ConfigError
+from utils.errors import ConfigError, did_you_mean
 
 Tree = dict[str, Any]
 ROLE_SECTIONS = ("train", "data")  # the sections whose keys name classes
@@ -82,7 +82,8 @@ def read_yaml(path: Path) -> Tree:
     try:
         tree = OmegaConf.to_container(OmegaConf.load(path))
     except FileNotFoundError:
-        raise ConfigError(f"there is no config file {path}") from None
+        near = did_you_mean(path.name, sorted(file.name for file in path.parent.glob("*.yaml")))
+        raise ConfigError(f"there is no config file {path}.{near}") from None
     except (OSError, UnicodeDecodeError, YAMLError, OmegaConfBaseException, ValueError) as error:
         raise ConfigError(f"{path} cannot be read as YAML: {first_line(error)}") from error
     if not isinstance(tree, dict):

@@ -1,8 +1,10 @@
 """What a command does with an error: one line and a status for the user's, a traceback for ours."""
 
 import errno
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,6 +12,8 @@ import torch
 from training.window import TrainingError
 from utils.command import command
 from utils.errors import ConfigError, DataError, MetricError, UserError
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
@@ -90,3 +94,25 @@ def test_a_reader_that_goes_away_leaves_no_traceback():
     )
     told = subprocess.run(f'{sys.executable} -c "{script}" | head -c 1', shell=True, capture_output=True, text=True)
     assert told.stderr == ""
+
+
+WHEN_TORCH_IS_LOOKED_FOR = """
+import importlib.abc, os, runpy, signal, sys
+class Watch(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == "torch": {happens}
+sys.meta_path.insert(0, Watch())
+runpy.run_path("{script}", run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize("script", ["train.py", "inference.py", "evaluate.py"])
+def test_ctrl_c_while_a_command_is_still_importing_leaves_no_traceback(script):
+    def told(happens: str) -> subprocess.CompletedProcess:
+        code = WHEN_TORCH_IS_LOOKED_FOR.format(happens=happens, script=script)
+        return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+
+    stopped = told("os.kill(os.getpid(), signal.SIGINT)")
+    assert (stopped.returncode, stopped.stdout, stopped.stderr) == (-signal.SIGINT, "", "")  # a shell shows 130
+    broken = told("raise RuntimeError('ours')")
+    assert "Traceback" in broken.stderr and "ours" in broken.stderr
