@@ -45,11 +45,22 @@ def read_network(path: str | Path, registry: ClassRegistry, study: str, key: str
         ) from error
     if metadata.get("format") != f"mise {kind} 1":
         raise DataError(f"{path} is no {kind} that this version can read: its format is {metadata.get('format')}")
-    described = json.loads(metadata["description"])
+    described = description_in(metadata, path)
     try:
         return rebuild(registry, described, weights), described
     except (RuntimeError, TypeError, ConfigError) as error:
         raise DataError(f"{path} does not fit this version of {described['model']}: export it again") from error
+
+
+def description_in(metadata: dict[str, str], path: str | Path) -> dict[str, Any]:
+    """Return what the file says of its network. Raises :class:`DataError` when that is not enough to build it."""
+    try:
+        described = json.loads(metadata["description"])
+        if {"model", "arguments"} <= described.keys():
+            return described
+    except (KeyError, ValueError, AttributeError):
+        pass
+    raise DataError(f"{path} does not say which network it holds: export it again")
 
 
 def rebuild(registry: ClassRegistry, described: dict[str, Any], weights: dict[str, Tensor]) -> nn.Module:

@@ -9,6 +9,7 @@ and proofs stand in models/papers.yaml, results of the zoo in report/zoo/zoo.jso
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -19,15 +20,17 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from models import registry  # importing the package fills it
-from report.zoo import results, rows_of_the_zoo
+from report.headers import read_header
+from report.zoo import Row, results, rows_of_the_zoo
 from training.check import count
 from training.data import Facts, open_split
 from training.launch import load_trainer
+from training.reconstruct import described
 from training.speed import count_operations
 from utils.class_registry import ClassRegistry
 from utils.command import command
 from utils.config import read_yaml
-from utils.errors import ConfigError, UserError
+from utils.errors import ConfigError
 from utils.files import whole_file
 from utils.schema import settable_parameters
 
@@ -43,11 +46,14 @@ HEAD = """# Models
 
 Written by `python3 -m report.models`; a test holds that it is up to date. "Multiply-adds" are those of one image
 through the network once, at 64x64 with Food-101's 101 classes (the quickstart: its ten dishes). Where two numbers
-stand, they are the generator's and the discriminator's.
+stand, they are the generator's and the discriminator's. Latent diffusion counts the denoiser on its latents: the
+autoencoder, once a picture, has a row of its own.
 """
 ZOO_HEAD = """Every model at 32x32, each network of at most 3 M parameters, trained on Food-101 for some minutes of
 two CPU cores: to show that each works from config to picture, not to rank them. None is near the end of its training.
-Six classes, the first noise of seed 42, not picked. What is overridden stands in
+Six classes, the first noise of seed 42, not picked; of the autoencoder drawn dishes above what it reads back (photos
+read back are as good as the photos, and those stay out of git); of classifiers the counts of what test photos show (the
+row) and what is named (the column), of the noisy one under noise. What is overridden stands in
 [rows.yaml](../report/zoo/rows.yaml), the commands in [zoo.jsonl](../report/zoo/zoo.jsonl);
 `python3 -m report.zoo minutes=4` trains what is missing.
 """.splitlines()
@@ -88,11 +94,7 @@ def configs_table() -> Iterator[str]:
     for file in configs():
         words = f"exp.config_path={file}"
         name = file.relative_to(ROOT / "configs").with_suffix("")
-        try:
-            cells = f"{millions(costs(words))} | {billions(costs(words))}"
-        except UserError:  # latent diffusion
-            cells = "needs a codec's file to be built |"
-        yield f"| `{name}` | {names_of(load_trainer([words]))} | {cells} |"
+        yield f"| `{name}` | {names_of(load_trainer([words]))} | {millions(costs(words))} | {billions(costs(words))} |"
 
 
 def names_of(trainer: BaseTrainer) -> str:
@@ -102,17 +104,46 @@ def names_of(trainer: BaseTrainer) -> str:
 
 
 @cache
-def costs(*words: str) -> tuple[Cost, ...]:
-    """Build the networks that a command's words describe, and count; the pass is made with fake tensors."""
-    trainer = load_trainer(list(words))
-    trainer.check_config()
-    trainer.facts, trainer.device = facts_of(trainer), torch.device("cpu")
-    trainer.networks = trainer.build_networks()
+def costs(*words: str, codec: tuple[str, ...] = ()) -> tuple[Cost, ...]:
+    """Build the networks that a command's words describe, and count; the pass is made with fake tensors.
+
+    ``codec``: the words of the autoencoder whose latents they work on; default: what the config's header names.
+    """
+    trainer = untrained(words, codec)
     with FakeTensorMode(allow_non_fake_inputs=True):
         passes = trainer.example_passes(batch_size=1)
         return tuple(
             Cost(name, count(trainer.networks[name]), count_operations(run) // 2) for name, run in passes.items()
         )
+
+
+def costs_of(row: Row) -> tuple[Cost, ...]:
+    """Count the networks of a row of the zoo; latents are those of the row that it needs."""
+    codec = [word for other in row.needs.values() for word in rows_of_the_zoo()[other].words]
+    return costs(*row.words, codec=tuple(codec))
+
+
+def untrained(words: Sequence[str], codec: Sequence[str] = ()) -> BaseTrainer:
+    """Build networks with the weights that they begin with; neither data nor a checkpoint nor a codec is opened."""
+    trainer = load_trainer(list(words))
+    trainer.check_config()
+    trainer.facts, trainer.device = facts_of(trainer), torch.device("cpu")
+    trainer.checkpoint = {}  # as if one were studied: it holds the codec
+    if "codec" in trainer.role_table and trainer.roles.name("codec") == "autoencoder":
+        autoencoder = untrained(codec or codec_words(Path(trainer.config.exp.config_path)))
+        weights = autoencoder.networks["autoencoder"].state_dict()
+        kept = {"described": described(autoencoder), "origin": {}, "std": 1.0, "weights": weights}
+        trainer.checkpoint = {"fixed": {"codec": {"name": "autoencoder", **kept}}}
+    trainer.networks = trainer.build_networks()
+    return trainer
+
+
+def codec_words(file: Path) -> tuple[str, ...]:
+    """Return the words of the autoencoder that has been trained before, by the header of a config."""
+    found = re.match(r"(\S+) has been trained", read_header(file).get("Before", ""))
+    if not found:
+        raise ConfigError(f"{file} names no config of its codec: '# Before: FOLDER/NAME has been trained'")
+    return (f"exp.config_path={ROOT / 'configs' / found[1]}.yaml",)
 
 
 def facts_of(trainer: BaseTrainer) -> Facts:
@@ -134,16 +165,16 @@ def billions(found: Sequence[Cost]) -> str:
 def zoo_table() -> Iterator[str]:
     """Yield a paragraph, and a table with a row for every model of the zoo, trained or not yet."""
     yield from [*ZOO_HEAD, ""]
-    yield "| model | samples | config | parameters | trained for | images seen | last losses |"
+    yield "| model | picture | config | parameters | trained for | images seen | last losses; test figures |"
     yield "| --- | --- | --- | --- | --- | --- | --- |"
     done = results()
     for name, row in rows_of_the_zoo().items():
-        found = millions(costs(*row.words))
-        config = row.config.removeprefix("configs/").removesuffix(".yaml")
-        yield f"| `{name}` | {samples(name, done)} | `{config}` | {found} | {trained(done.get(name))} |"
+        found = millions(costs_of(row))
+        config = ", on ".join(f"`{one}`" for one in (row.short_config, *row.needs.values()))
+        yield f"| `{name}` | {picture(name, done)} | {config} | {found} | {trained(done.get(name))} |"
 
 
-def samples(name: str, done: Container[str]) -> str:
+def picture(name: str, done: Container[str]) -> str:
     return f"![{name}](../report/zoo/{name}.png)" if name in done else "not trained yet"
 
 
@@ -151,8 +182,13 @@ def trained(result: dict[str, Any] | None) -> str:
     """Return the last three cells of a row of the zoo."""
     if result is None:
         return "| |"
-    losses = ", ".join(f"{name} {value:.3g}" for name, value in result["losses"].items() if "grad_norm" not in name)
-    return f"{result['seconds']} s | {result['images']:,} | {losses}"
+    losses = told({name: value for name, value in result["losses"].items() if "grad_norm" not in name})
+    judged = told(result.get("results", {}))
+    return f"{result['seconds']} s | {result['images']:,} | {losses}{'; test: ' if judged else ''}{judged}"
+
+
+def told(values: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:.3g}" for name, value in values.items())
 
 
 def papers_table() -> Iterator[str]:

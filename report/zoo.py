@@ -1,16 +1,16 @@
-"""The zoo: every model trained for some minutes on two CPU cores, at a reduced size, and its samples.
+"""The zoo: every model trained for some minutes on two CPU cores, at a reduced size, and a picture of each.
 
     python3 -m report.zoo minutes=4 [rows=[dcgan,sngan]] [out=DIR] [set=[...]]
 
 minutes   of training for each row; the number of steps that fits is measured first
-rows      which of report/zoo/rows.yaml; default: all. A row that has a line in report/zoo/zoo.jsonl is skipped
+rows      which of report/zoo/rows.yaml; default: all. A row that has a line in report/zoo/zoo.jsonl is skipped; one
+          that needs another row's export finds it in the folder of the runs
 out       the folder of the runs; default: runs/zoo. The same command again goes on where it was stopped
 set=[...] further words for train.py and inference.py, such as exp.device=cpu
 
 Leaves report/zoo/NAME.png (at most 60 KB), a line in report/zoo/zoo.jsonl, and docs/models.md up to date.
 """
 
-import io
 import json
 import shlex
 import shutil
@@ -21,20 +21,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
+from report.looks import LOOKS
+from training.launch import load_trainer
 from utils.command import command_of
 from utils.config import read_yaml
-from utils.errors import ConfigError, DataError, did_you_mean
+from utils.errors import ConfigError, DataError, UserError, did_you_mean
 from utils.files import whole_file
-from utils.images import NAME_WIDTH
 from utils.schema import PositiveFloat, section
 
 ROOT = Path(__file__).parents[1]
 ZOO = ROOT / "report" / "zoo"
-CLASSES = ["caesar_salad", "chocolate_cake", "french_fries", "pizza", "spaghetti_bolognese", "sushi"]
-COLUMNS = 6  # pictures of each class
-LARGEST = 60_000  # bytes of a grid
 SPEED_STEPS = 40  # of the run that measures the speed
 NEVER = 10**9  # steps
 GRACE = 1.2  # a run may take that much longer than planned, on a machine that has become busy
@@ -42,15 +38,20 @@ GRACE = 1.2  # a run may take that much longer than planned, on a machine that h
 
 @dataclass(frozen=True)
 class Row:
-    """A model of the zoo: a config and what is overridden in it."""
+    """A model of the zoo: a config, what is overridden in it, and which settings name the export of another row."""
 
     name: str
     config: str
     overrides: tuple[str, ...]
+    needs: dict[str, str] = field(default_factory=dict)  # setting: row
 
     @property
     def words(self) -> list[str]:
         return [f"exp.config_path={self.config}", *self.overrides]
+
+    @property
+    def short_config(self) -> str:
+        return self.config.removeprefix("configs/").removesuffix(".yaml")
 
 
 @section
@@ -76,7 +77,7 @@ def main(settings: Settings) -> None:
             continue
         try:
             Keeper(table[name], settings).run()
-        except DataError as error:
+        except UserError as error:
             failed.append(name)
             print(f"{name}: {error}", flush=True)
     write_page()
@@ -92,7 +93,10 @@ def write_page() -> None:
 def rows_of_the_zoo() -> dict[str, Row]:
     """Read report/zoo/rows.yaml."""
     table = read_yaml(ZOO / "rows.yaml")
-    return {name: Row(name, row["config"], (*table["shared"], *row["set"])) for name, row in table["rows"].items()}
+    return {
+        name: Row(name, row["config"], (*table["shared"], *row["set"]), row.get("needs", {}))
+        for name, row in table["rows"].items()
+    }
 
 
 def results() -> dict[str, dict[str, Any]]:
@@ -108,30 +112,41 @@ class Keeper:
     def __init__(self, row: Row, settings: Settings):
         self.row, self.settings = row, settings
         self.out = Path(settings.out).expanduser().resolve()
+        self.look = LOOKS[load_trainer(row.words).config.inference.study]
 
     def run(self) -> None:
         steps = self.fitting_steps()
         words = [*self.row.words, f"exp.run_name={self.row.name}", f"train.steps={steps}", *quiet(max(steps // 20, 1))]
         stop = f"train.stop_after_minutes={GRACE * self.settings.minutes:g}"
-        command = self.call("train.py", [*words, stop])
-        grid, sampling = self.sample(words)
-        keep_small(grid, ZOO / f"{self.row.name}.png")
-        record = {"name": self.row.name, "command": command, "sampling": sampling, **self.figures()}
+        training = [*words, *self.look.training, "train.val_metrics=[]"]
+        command = self.call("train.py", [*training, stop])
+        study = self.study([*words, *self.look.study])
+        with whole_file(ZOO / f"{self.row.name}.png", "wb") as file:
+            file.write(self.look.picture(self.folder(self.row.name)))
+        record = {"name": self.row.name, "command": command, "study": study, **self.figures()}
         with whole_file(ZOO / "zoo.jsonl") as file:
             file.writelines(json.dumps(line) + "\n" for line in (results() | {self.row.name: record}).values())
 
-    def sample(self, words: list[str]) -> tuple[Path, str]:
-        """Draw some classes; return the grid, and the command."""
-        folder = self.out / f"{self.row.name}_samples"
+    def folder(self, name: str) -> Path:
+        """Return where the study of a row writes."""
+        return self.out / f"{name}_study"
+
+    def export_of(self, name: str) -> Path:
+        """Return what the study of another row has exported. Raises :class:`DataError` where it has not been run."""
+        files = list(self.folder(name).glob("*.safetensors"))
+        if not files:
+            again = ", without its line in zoo.jsonl" if name in results() else ""
+            raise DataError(f"{self.row.name} needs what {name} leaves in {self.out}: rows=[{name},...] first{again}")
+        return files[0]
+
+    def study(self, words: list[str]) -> str:
+        """Look at the run by its study; return the command."""
+        folder = self.folder(self.row.name)
         shutil.rmtree(folder, ignore_errors=True)  # of an attempt that did not end
-        asked = [f"inference.classes=[{','.join(CLASSES)}]", f"inference.num_images={COLUMNS * len(CLASSES)}"]
-        command = self.call(
-            "inference.py", [*words, "train.checkpoint_path=latest", *asked], f"inference.out_dir={folder}"
-        )
-        return folder / "grid.png", command
+        return self.call("inference.py", [*words, "train.checkpoint_path=latest"], f"inference.out_dir={folder}")
 
     def figures(self) -> dict[str, Any]:
-        """Return what the run's logs say: time, images, and the losses of the last log step."""
+        """Return what the logs say: time, images, the losses of the last log step, what the study measured."""
         run = self.out / self.row.name
         trained = [line for line in read_lines(run / "metrics.jsonl") if "val_ema_distance" not in line]
         step = trained[-1].pop("step")
@@ -139,7 +154,8 @@ class Keeper:
             "seconds": round(read_lines(run / "timing.jsonl")[-1]["seconds"]),
             "steps": step,
             "images": step * images_per_step(run),
-            "losses": {name: round(value, 4) for name, value in trained[-1].items()},
+            "losses": rounded(trained[-1]),
+            "results": rounded(json.loads((self.folder(self.row.name) / "metrics.json").read_text())["results"]),
         }
 
     def call(self, script: str, words: list[str], *private: str) -> str:
@@ -148,7 +164,8 @@ class Keeper:
         Raises :class:`DataError` when it fails.
         """
         words = [script, *words, *self.settings.set]
-        places = [f"exp.exp_dir={self.out}", *private]
+        exports = [f"{setting}={self.export_of(name)}" for setting, name in self.row.needs.items()]
+        places = [f"exp.exp_dir={self.out}", *exports, *private]
         if subprocess.run([sys.executable, *words, *places], cwd=ROOT).returncode:
             raise DataError(f"this failed: python3 {shlex.join(words)}")
         return f"python3 {shlex.join(words)}"
@@ -158,7 +175,8 @@ class Keeper:
         name = f"{self.row.name}_speed"
         timing = self.out / name / "timing.jsonl"
         if not timing.exists():
-            self.call("train.py", [*self.row.words, f"train.steps={SPEED_STEPS}", *quiet(5), f"exp.run_name={name}"])
+            words = [*self.row.words, f"exp.run_name={name}", f"train.steps={SPEED_STEPS}", *quiet(5)]
+            self.call("train.py", [*words, *self.look.training, "train.val_metrics=[]"])
         lines = [line for line in read_lines(timing) if "images_per_second" in line]
         speed = statistics.median(line["images_per_second"] for line in lines[1:])
         return max(int(self.settings.minutes * 60 * speed / images_per_step(self.out / name)), 20)
@@ -166,12 +184,11 @@ class Keeper:
 
 def quiet(log_step: int) -> list[str]:
     """Return words that leave out validation and checkpoints but the last ones, which are small."""
-    return [
-        f"train.log_step={log_step}",
-        f"train.val_step={NEVER}",
-        f"train.checkpoint_step={NEVER}",
-        "train.val_num_images=8",
-    ]
+    return [f"train.log_step={log_step}", f"train.val_step={NEVER}", f"train.checkpoint_step={NEVER}"]
+
+
+def rounded(values: dict[str, float]) -> dict[str, float]:
+    return {name: round(value, 4) for name, value in values.items()}
 
 
 def images_per_step(run: Path) -> int:
@@ -181,19 +198,6 @@ def images_per_step(run: Path) -> int:
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
-
-
-def keep_small(grid: Path, kept: Path) -> None:
-    """Copy a grid of class rows with as many columns as ``LARGEST`` bytes hold."""
-    picture = Image.open(grid)
-    column = (picture.width - NAME_WIDTH) // COLUMNS
-    for columns in range(COLUMNS, 0, -1):
-        packed = io.BytesIO()
-        picture.crop((0, 0, NAME_WIDTH + columns * column, picture.height)).save(packed, "PNG", optimize=True)
-        if packed.tell() <= LARGEST:
-            break
-    with whole_file(kept, "wb") as file:
-        file.write(packed.getvalue())
 
 
 if __name__ == "__main__":

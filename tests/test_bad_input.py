@@ -6,7 +6,13 @@ import torch
 import inference
 import train
 from models.diffusion.denoisers import DDPMDenoiser
-from models.registry import classifiers_registry, diffusion_models_registry, discs_registry, gens_registry
+from models.registry import (
+    autoencoders_registry,
+    classifiers_registry,
+    diffusion_models_registry,
+    discs_registry,
+    gens_registry,
+)
 from sampling.registry import guidance_registry, samplers_registry, sampling_levels_registry
 from tests.helpers import error_of, one_error_line, write_image_folder
 from tests.runs import FAMILIES, words, write_config
@@ -19,6 +25,7 @@ NETWORKS = {
     "discriminator": discs_registry,
     "diffusion": diffusion_models_registry,
     "classifier": classifiers_registry,
+    "autoencoder": autoencoders_registry,
 }
 SIZES = [1, 2, 3, 4, 6, 7, 8, 9, 12, 16, 18, 20, 24, 33]
 
@@ -30,6 +37,8 @@ def answer(kind: str, network, size: int):
         return network(torch.randn(2, network.z_dim), cond)
     if kind == "discriminator":
         return network(x, cond)
+    if kind == "autoencoder":
+        return network(x).images
     return network(x, torch.zeros(2), cond) if kind == "diffusion" else network(x, torch.zeros(2))
 
 
@@ -37,15 +46,16 @@ def answer(kind: str, network, size: int):
 def test_a_network_takes_an_image_size_or_names_it_in_its_refusal(kind, name):
     """Whatever the constructor lets pass must work; what it refuses it must call ``image_size``."""
     cls, taken = NETWORKS[kind][name], []
+    classes = {} if kind == "autoencoder" else {"num_classes": 3}
     for size in SIZES:
         try:
-            network = cls(image_size=size, image_channels=3, num_classes=3, **cls.smallest)
+            network = cls(image_size=size, image_channels=3, **classes, **cls.smallest)
         except ConfigError as error:
             assert f"image_size {size}" in str(error) or "attention" in str(error), str(error)
             continue
         made = answer(kind, network, size)
         assert made.isfinite().all()
-        assert kind not in ("generator", "diffusion") or made.shape == (2, 3, size, size)
+        assert kind not in ("generator", "diffusion", "autoencoder") or made.shape == (2, 3, size, size)
         taken.append(size)
     assert 16 in taken and not {1, 7, 9, 33} & set(taken)
 

@@ -1,5 +1,7 @@
 """Every config in configs/ fits the code, and says what it is for."""
 
+import json
+import math
 import re
 from pathlib import Path
 
@@ -23,6 +25,7 @@ FILES = sorted(
     path for path in (ROOT / "configs").rglob("*.yaml") if path.parent.name != "base" and path not in STUDIES
 )
 EXPERIMENTS = [path for path in FILES if path.parent.name != "inference" and SMALL not in path.parents]
+RECIPES = [path for path in FILES if path.parent.name != "inference"]
 INFERENCE = [path for path in FILES if path.parent.name == "inference"]
 
 
@@ -80,6 +83,33 @@ def test_the_config_builds_everything_and_stops_before_the_first_step(file, tiny
     use_food(tiny_food, monkeypatch)
     train.main([*small(file), "exp.check=True", f"exp.exp_dir={tmp_path}"])
     assert "nothing was written" in capsys.readouterr().out and not any(tmp_path.iterdir())
+
+
+def reduced(file: Path) -> list[str]:
+    """Return overrides that leave the recipe as it is, and make networks, pictures and batches small."""
+    trainer = load_trainer(small(file))
+    sizes = ["data.train_batch_size=4", "data.val_batch_size=4", "train.steps=2", "train.log_step=1"]
+    if getattr(trainer.config.train, "codec", "identity") == "identity":  # else the codec is one of 64x64 pictures
+        sizes += ["data.image_size=16"]
+    for key, value in {"val_num_images": 3, "val_sampling_steps": 2}.items():
+        sizes += [f"train.{key}={value}"] if hasattr(trainer.config.train, key) else []
+    for role in trainer.network_roles:
+        smallest = getattr(trainer.roles.cls(role), "smallest", {}) if trainer.roles.name(role) else {}
+        offered = trainer.role_table[role].offered
+        sizes += [f"{role}_args.{key}={json.dumps(value)}" for key, value in smallest.items() if key not in offered]
+    return [*small(file), *sizes]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file", RECIPES, ids=lambda path: str(path.relative_to(ROOT / "configs")))
+def test_the_config_takes_two_steps_at_a_reduced_size(file, tiny_food, tmp_path, monkeypatch):
+    """Its losses, optimizers, schedules, augmentations and averages, on the smallest of its networks."""
+    use_food(tiny_food, monkeypatch)
+    train.main([*reduced(file), f"exp.exp_dir={tmp_path}", "exp.run_name=run"])
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert {line["step"] for line in lines} == {1, 2}
+    assert all(math.isfinite(value) for line in lines for value in line.values())
+    assert (tmp_path / "run" / "checkpoints" / "step_00000002.pt").exists()
 
 
 @pytest.mark.parametrize("file", INFERENCE, ids=lambda path: path.name)

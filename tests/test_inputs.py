@@ -13,6 +13,7 @@ from metrics.fid import FID
 from metrics.registry import metrics_registry
 from models.diffusion.base_diffusion import BaseDiffusion
 from models.registry import (
+    autoencoders_registry,
     classifiers_registry,
     denoisers_registry,
     diffusion_models_registry,
@@ -103,6 +104,18 @@ def test_classifiers(name):
     network = small_network(classifiers_registry[name], SIZE, C, CLASSES)
     for images in (BAD_IMAGES | WRONG_CHANNELS).values():
         refused(network, images, came=images)
+
+
+@pytest.mark.parametrize("name", autoencoders_registry)
+def test_autoencoders(name):
+    cls = autoencoders_registry[name]
+    network = cls(image_size=SIZE, image_channels=C, **cls.smallest)
+    z = network.encode(X).mean
+    assert network(X, z).images.shape == X.shape
+    for images in (BAD_IMAGES | WRONG_CHANNELS).values():
+        refused(network, images, came=images)
+    for latents in (z.long(), z[0], z[:0], z[None], z[:, 1:], torch.tensor(0.0)):
+        refused(network.decode, latents, came=latents)
 
 
 def denoiser_of(name: str) -> torch.nn.Module:

@@ -21,6 +21,7 @@ State = dict[str, Any]
 FORMAT = "mise model 1"
 SHARD = 45_000_000  # bytes in a file, at most
 KEPT = ("step", "model_type", "images_seen", "initial_weights", "facts", "config", "average")  # of a state
+NEEDED = {"model_type", "facts", "config", "weights"}  # to open it again: earlier versions kept less
 
 
 def export_model(state: State, weights: Mapping[str, Tensor], folder: Path) -> None:
@@ -90,6 +91,9 @@ def read_description(folder: Path) -> State:
         raise DataError(f"{folder} holds no exported model: it has no readable model.json") from error
     if not isinstance(described, dict) or described.get("format") != FORMAT:
         raise DataError(f"{folder / 'model.json'} is not of a format that this version reads ({FORMAT})")
+    missing = NEEDED - described.keys()
+    if missing:
+        raise DataError(f"{folder / 'model.json'} lacks {', '.join(sorted(missing))}: fetch the folder again")
     return described
 
 

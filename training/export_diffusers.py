@@ -31,7 +31,7 @@ class DiffusersStudy:
 
     def run(self, trainer: GenerativeTrainer) -> None:
         denoiser = trainer.average
-        check_expressible(denoiser)
+        check_expressible(denoiser, trainer.config.train.codec)
         label = chosen_label(trainer)
         network = to_diffusers(denoiser.backbone, trainer.facts.image_size)
         if label is not None:
@@ -44,8 +44,10 @@ class DiffusersStudy:
         )
 
 
-def check_expressible(denoiser: nn.Module) -> None:
+def check_expressible(denoiser: nn.Module, codec: str) -> None:
     """Raise :class:`ConfigError` for what no pipeline of diffusers has, in one line that names the setting."""
+    if codec != "identity":
+        raise ConfigError("inference.study=export_diffusers needs train.codec=identity: DDIMPipeline draws pixels")
     if type(denoiser) not in ANSWERS:
         raise ConfigError(
             "inference.study=export_diffusers needs train.denoiser=ddpm or v: DDIMPipeline has tables of noise levels"

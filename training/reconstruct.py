@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from metrics.features import ImageSet
 from models.autoencoders.export import export_autoencoder
@@ -57,8 +57,11 @@ def write_grid(trainer: BaseAutoencoderTrainer, pictures: ImageDataset, name: st
 
 def export(trainer: BaseAutoencoderTrainer, path: Path, results: dict[str, float]) -> None:
     """Write the averaged network with its architecture, origin and figures."""
-    facts = {"image_size": trainer.facts.image_size, "image_channels": trainer.facts.image_channels}
     about = {**weights_origin(trainer), "results": results, "split": trainer.config.inference.split}
-    export_autoencoder(
-        path, trainer.average, trainer.roles.name("model"), facts | trainer.roles.arguments("model"), about
-    )
+    export_autoencoder(path, trainer.average, **described(trainer), about=about)
+
+
+def described(trainer: BaseAutoencoderTrainer) -> dict[str, Any]:
+    """Return what the network is built from: its ``model`` and ``arguments``."""
+    facts = {"image_size": trainer.facts.image_size, "image_channels": trainer.facts.image_channels}
+    return {"model": trainer.roles.name("model"), "arguments": facts | trainer.roles.arguments("model")}

@@ -19,6 +19,7 @@ from models.autoencoders.base import Autoencoder, Posterior
 from models.layers.blocks import GroupNorm, SelfAttention, conv3x3, resample
 from models.layers.checks import check_levels
 from models.registry import autoencoders_registry
+from utils.checks import check_images
 from utils.schema import Fraction, PositiveInt
 
 EPS = 1e-6  # of every group norm, as in the authors' code
@@ -139,9 +140,11 @@ class KLAutoencoder(Autoencoder):
 
     def encode(self, x: Tensor) -> Posterior:
         """Return q(z | x), float32, for x [N, C, H, W]."""
+        check_images(x, self.image_channels, multiple=self.factor)
         mean, log_variance = self.to_moments(self.encoder(x)).float().chunk(2, dim=1)  # [N, c, h, w] each
         return Posterior(mean, log_variance.clamp(*LOG_VARIANCE))
 
     def decode(self, z: Tensor) -> Tensor:
         """Turn z [N, c, h, w] into images [N, C, H, W]."""
+        check_images(z, self.latent_shape[0])
         return self.decoder(self.from_latent(z))

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from models.classifiers.noisy import NoisyClassifier
 from models.exported import read_network, write_network
 from models.registry import classifiers_registry
-from utils.errors import ConfigError
+from utils.errors import ConfigError, DataError
 from utils.files import sha256_of
 from utils.images import to_float
 
@@ -73,4 +73,6 @@ def load_noisy_classifier(path: str | Path, key: str = "path") -> NoisyClassifie
 def read_classifier(path: str | Path, key: str = "path") -> tuple[nn.Module, Description]:
     """Build the network that a file describes, with its weights; nothing in it is trained any more."""
     network, described = read_network(path, classifiers_registry, "classify", key)
+    if not isinstance(described.get("class_names"), list) or "about" not in described:
+        raise DataError(f"{path} does not say which classes it knows: export it again")
     return network, Description(**described)

@@ -17,8 +17,8 @@ from typing import Any, ClassVar, Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.diffusion.unet import DecoderLevel, EncoderLevel, level_resolutions
-from models.layers.blocks import GroupNorm, ResidualBlock, SelfAttention, Stage, conv3x3, zero_init
+from models.diffusion.pyramid import Parts, down_and_up, level_resolutions
+from models.layers.blocks import GroupNorm, ResidualBlock, SelfAttention, conv3x3, zero_init
 from models.layers.embedding import LabelEmbedding, sinusoidal_embedding
 from models.registry import diffusion_models_registry
 from utils.batch import Condition
@@ -119,44 +119,23 @@ class SongUNet(nn.Module):
         resolutions = level_resolutions(image_size, len(channel_mult), 1, attention_resolutions)
         attends = [resolution in attention_resolutions for resolution in resolutions]
         widths = [mult * base_channels for mult in channel_mult]
-        self.new_block = partial(SongBlock, emb_dim=4 * base_channels, dropout=dropout)
+        block = partial(SongBlock, emb_dim=4 * base_channels, dropout=dropout)
+        parts = Parts(
+            block=block,
+            attention=SongAttention,
+            down=lambda width: block(width, width, resampling="down"),
+            up=lambda width: block(width, width, resampling="up"),
+        )
 
         self.image_channels, self.multiple = image_channels, 2 ** (len(channel_mult) - 1)
         self.embedding = SongEmbedding(base_channels, 4 * base_channels, num_classes)
         self.conv_in = conv3x3(image_channels, base_channels)
-        skip_widths = self._build_encoder(widths, attends, blocks_per_level)
-        self.middle = nn.ModuleList([self._stage(widths[-1], widths[-1], attention) for attention in (True, False)])
-        self._build_decoder(widths, attends, blocks_per_level, skip_widths)
+        self.encoder = parts.encoder(base_channels, widths, [[a] * blocks_per_level for a in attends])
+        self.middle = parts.middle(widths[-1])
+        self.decoder = parts.decoder(base_channels, widths, [[False] * blocks_per_level + [a] for a in attends])
         self.norm_out = GroupNorm(widths[0])
         self.conv_out = conv3x3(widths[0], out_channels or image_channels)
         self._initialise()
-
-    def _stage(self, in_channels: int, out_channels: int, attends: bool) -> Stage:
-        return Stage(self.new_block(in_channels, out_channels), SongAttention(out_channels) if attends else None)
-
-    def _build_encoder(self, widths: list[int], attends: list[bool], blocks: int) -> list[int]:
-        """Build ``self.encoder``. Returns the channels of the skip connections, from the first."""
-        skip_widths = [self.conv_in.out_channels]
-        self.encoder = nn.ModuleList()
-        for level, width in enumerate(widths):
-            in_widths = [skip_widths[-1]] + [width] * (blocks - 1)
-            down = self.new_block(width, width, resampling="down") if level < len(widths) - 1 else None
-            self.encoder.append(EncoderLevel([self._stage(w, width, attends[level]) for w in in_widths], down))
-            skip_widths += [width] * (blocks + (down is not None))
-        return skip_widths
-
-    def _build_decoder(self, widths: list[int], attends: list[bool], blocks: int, skip_widths: list[int]) -> None:
-        """Build ``self.decoder``, lowest resolution first: a stage for every skip connection."""
-        skip_widths, x_width = list(skip_widths), widths[-1]
-        self.decoder = nn.ModuleList()
-        for level in reversed(range(len(widths))):
-            stages = []
-            for index in range(blocks + 1):
-                last = index == blocks
-                stages.append(self._stage(x_width + skip_widths.pop(), widths[level], attends[level] and last))
-                x_width = widths[level]
-            up = self.new_block(x_width, x_width, resampling="up") if level else None
-            self.decoder.append(DecoderLevel(stages, up))
 
     def _initialise(self) -> None:
         """Glorot's rule, biases at zero; the last layer of each branch, and of the network, begins at zero."""
@@ -179,14 +158,5 @@ class SongUNet(nn.Module):
         check_images(x, self.image_channels, multiple=self.multiple)
         check_rows(c_noise, len(x), "noise numbers")
         emb = self.embedding(c_noise, cond)  # [N, 4 * base_channels]
-        skips = [self.conv_in(x)]  # [N, base_channels, H, W]
-        for level in self.encoder:
-            skips += level(skips[-1], emb, None)
-        x = skips[-1]  # [N, base_channels * channel_mult[-1], ...], the lowest resolution
-        for stage in self.middle:
-            x = stage(x, emb, None)
-        for level in self.decoder:
-            taken = len(skips) - len(level.stages)
-            x = level(x, skips[taken:], emb, None)
-            skips = skips[:taken]
+        x = down_and_up(self, self.conv_in(x), emb)  # [N, base_channels * channel_mult[0], H, W]
         return self.conv_out(F.silu(self.norm_out(x)))

@@ -3,6 +3,7 @@
 diffusers is imported where it is needed: it is optional, slow to load, and looks for Hugging Face's ``datasets``.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,11 +11,13 @@ from torch import Tensor, nn
 
 from models.diffusion.unet import UNet
 from models.layers.blocks import ResidualBlock, SelfAttention
+from models.layers.transformer import SpatialTransformer
 from utils.errors import ConfigError
 
 if TYPE_CHECKING:
     from diffusers import UNet2DModel
 
+Copy = Callable[[nn.Module, nn.Module], None]  # from ours, the second, to theirs
 RESIDUAL = {"norm1": "norm1", "conv1": "conv1", "time_emb_proj": "emb", "norm2": "norm2", "conv2": "conv2"}
 
 
@@ -28,7 +31,7 @@ def to_diffusers(network: UNet, image_size: int) -> "UNet2DModel":
     except ImportError as error:
         raise ConfigError("diffusers is not installed: pip install diffusers") from error
     theirs = UNet2DModel(sample_size=image_size, **describe(network)).eval()
-    copy_unet(theirs, network)
+    copy_unet(theirs, network, copy_self_attention)
     return theirs
 
 
@@ -36,6 +39,8 @@ def describe(network: UNet) -> dict[str, Any]:
     """Return the arguments of ``UNet2DModel``. Raises :class:`ConfigError` for what they cannot say."""
     if network.bypass is not None:
         raise ConfigError("diffusers' UNet2DModel has no patches: train with model_args.patch=1")
+    if any(isinstance(module, SpatialTransformer) for module in network.modules()):
+        raise ConfigError("diffusers' UNet2DModel looks at no tokens: train with model_args.class_tokens=0")
     groups = {module.num_groups for module in network.modules() if isinstance(module, nn.GroupNorm)}
     if len(groups) > 1:
         raise ConfigError(
@@ -75,24 +80,25 @@ def head_channels(network: UNet) -> int | None:
     return None if one_head else layers[0].norm.num_channels // layers[0].heads
 
 
-def copy_unet(theirs: nn.Module, ours: UNet) -> None:
+def copy_unet(theirs: nn.Module, ours: UNet, copy_attention: Copy) -> None:
+    """Copy layer by layer; ``copy_attention`` is for the layers of attention that this U-Net of diffusers has."""
     copy_layer(theirs.time_embedding.linear_1, ours.embedding.linear1)
     copy_layer(theirs.time_embedding.linear_2, ours.embedding.linear2)
     if ours.embedding.label is not None:
         theirs.class_embedding.weight.data.copy_(ours.embedding.label.weight)
     copy_layer(theirs.conv_in, ours.conv_in)
     for block, level in zip(theirs.down_blocks, ours.encoder, strict=True):
-        copy_stages(block, level.stages)
+        copy_stages(block, level.stages, copy_attention)
         copy_resampling(block.downsamplers, level.down)
-    copy_stages(theirs.mid_block, ours.middle)
+    copy_stages(theirs.mid_block, ours.middle, copy_attention)
     for block, level in zip(theirs.up_blocks, ours.decoder, strict=True):
-        copy_stages(block, level.stages)
+        copy_stages(block, level.stages, copy_attention)
         copy_resampling(block.upsamplers, level.up)
     copy_layer(theirs.conv_norm_out, ours.norm_out)
     copy_layer(theirs.conv_out, ours.conv_out)
 
 
-def copy_stages(theirs: nn.Module, stages: nn.ModuleList) -> None:
+def copy_stages(theirs: nn.Module, stages: nn.ModuleList, copy_attention: Copy) -> None:
     """Copy residual blocks in order, and the attention layers of those that have one."""
     for resnet, stage in zip(theirs.resnets, stages, strict=True):
         copy_residual(resnet, stage.block)
@@ -116,7 +122,7 @@ def copy_residual(theirs: nn.Module, ours: ResidualBlock) -> None:
         copy_layer(theirs.conv_shortcut, ours.skip)
 
 
-def copy_attention(theirs: nn.Module, ours: SelfAttention) -> None:
+def copy_self_attention(theirs: nn.Module, ours: SelfAttention) -> None:
     copy_layer(theirs.group_norm, ours.norm)
     copy_layer(theirs.to_out[0], ours.out)
     parts = zip(ours.qkv.weight.chunk(3), ours.qkv.bias.chunk(3), strict=True)

@@ -17,19 +17,17 @@ from typing import Any, ClassVar, Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.diffusion.pyramid import Parts, down_and_up, level_resolutions
 from models.layers.blocks import (
     Downsample,
     GroupNorm,
     ResidualBlock,
     SelfAttention,
-    Stage,
     Upsample,
-    cat_channels,
     conv3x3,
     zero_init,
 )
 from models.layers.bypass import PatchBypass
-from models.layers.checks import check_image_size
 from models.layers.embedding import LabelTokens, NoiseAndLabelEmbedding
 from models.layers.transformer import SpatialTransformer
 from models.registry import diffusion_models_registry
@@ -37,38 +35,6 @@ from utils.batch import Condition
 from utils.checks import check_images, check_rows
 from utils.errors import ConfigError
 from utils.schema import Fraction, NonNegativeInt, PositiveInt
-
-
-class EncoderLevel(nn.Module):
-    """The stages of one resolution, then the way down to the next where there is one."""
-
-    def __init__(self, stages: list[Stage], down: nn.Module | None):
-        super().__init__()
-        self.stages = nn.ModuleList(stages)
-        self.down = down
-
-    def forward(self, x: Tensor, emb: Tensor, context: Tensor | None) -> list[Tensor]:
-        """Return what each stage, and the way down, makes of x [N, C, H, W]: skip connections, the last goes on."""
-        features = []
-        for stage in self.stages:
-            x = stage(x, emb, context)
-            features.append(x)
-        return features if self.down is None else [*features, self.down(x, emb)]
-
-
-class DecoderLevel(nn.Module):
-    """The stages of one resolution, each of which takes a skip connection, then the way up where there is one."""
-
-    def __init__(self, stages: list[Stage], up: nn.Module | None):
-        super().__init__()
-        self.stages = nn.ModuleList(stages)
-        self.up = up
-
-    def forward(self, x: Tensor, skips: list[Tensor], emb: Tensor, context: Tensor | None) -> Tensor:
-        """Turn x [N, C, H, W] and as many ``skips`` as there are stages, the first taken last, into [N, C', H', W']."""
-        for stage, skip in zip(self.stages, reversed(skips), strict=True):
-            x = stage(cat_channels(x, skip), emb, context)
-        return x if self.up is None else self.up(x, emb)
 
 
 @diffusion_models_registry.add_to_registry(name="unet")
@@ -126,10 +92,15 @@ class UNet(nn.Module):
         self.image_channels, self.multiple = image_channels, patch * 2 ** (len(channel_mult) - 1)
         emb_dim = 4 * base_channels
         self.resblock_updown = resblock_updown
-        self.new_block = partial(ResidualBlock, emb_dim=emb_dim, dropout=dropout, scale_shift=scale_shift_norm)
         tells = class_tokens > 0 and num_classes > 0
         transformer = partial(SpatialTransformer, context_dim=token_dim if tells else None)
-        self.new_attention = partial(transformer if class_tokens else SelfAttention, head_channels=head_channels)
+        block = partial(ResidualBlock, emb_dim=emb_dim, dropout=dropout, scale_shift=scale_shift_norm)
+        parts = Parts(
+            block=block,
+            attention=partial(transformer if class_tokens else SelfAttention, head_channels=head_channels),
+            down=(lambda width: block(width, width, resampling="down")) if resblock_updown else Downsample,
+            up=(lambda width: block(width, width, resampling="up")) if resblock_updown else Upsample,
+        )
         attends = [resolution in attention_resolutions for resolution in resolutions]
         widths = [mult * base_channels for mult in channel_mult]
 
@@ -137,44 +108,14 @@ class UNet(nn.Module):
         self.label_tokens = LabelTokens(num_classes, class_tokens, token_dim) if tells else None
         self.fold = nn.PixelUnshuffle(patch)
         self.conv_in = conv3x3(patch**2 * image_channels, base_channels)
-        skip_widths = self._build_encoder(widths, attends, blocks_per_level)
-        self.middle = nn.ModuleList([self._stage(widths[-1], widths[-1], attention) for attention in (True, False)])
-        self._build_decoder(widths, attends, blocks_per_level, skip_widths)
+        self.encoder = parts.encoder(base_channels, widths, [[a] * blocks_per_level for a in attends])
+        self.middle = parts.middle(widths[-1])
+        self.decoder = parts.decoder(base_channels, widths, [[a] * (blocks_per_level + 1) for a in attends])
         self.norm_out = GroupNorm(widths[0])
         self.conv_out = zero_init(conv3x3(widths[0], patch**2 * (out_channels or image_channels)))
         self.unfold = nn.PixelShuffle(patch)
         bypass = partial(PatchBypass, image_channels, patch, out_channels or image_channels, widths[0], emb_dim)
         self.bypass = bypass() if patch > 1 else None
-
-    def _stage(self, in_channels: int, out_channels: int, attends: bool) -> Stage:
-        return Stage(self.new_block(in_channels, out_channels), self.new_attention(out_channels) if attends else None)
-
-    def _resample(self, channels: int, how: Literal["up", "down"]) -> nn.Module:
-        if self.resblock_updown:
-            return self.new_block(channels, channels, resampling=how)
-        return Upsample(channels) if how == "up" else Downsample(channels)
-
-    def _build_encoder(self, widths: list[int], attends: list[bool], blocks: int) -> list[int]:
-        """Build ``self.encoder``. Returns the channels of the skip connections, from the first."""
-        skip_widths = [self.conv_in.out_channels]
-        self.encoder = nn.ModuleList()
-        for level, width in enumerate(widths):
-            in_widths = [skip_widths[-1]] + [width] * (blocks - 1)
-            down = self._resample(width, "down") if level < len(widths) - 1 else None
-            self.encoder.append(EncoderLevel([self._stage(w, width, attends[level]) for w in in_widths], down))
-            skip_widths += [width] * (blocks + (down is not None))
-        return skip_widths
-
-    def _build_decoder(self, widths: list[int], attends: list[bool], blocks: int, skip_widths: list[int]) -> None:
-        """Build ``self.decoder``, lowest resolution first: a stage for every skip connection."""
-        skip_widths, x_width = list(skip_widths), widths[-1]
-        self.decoder = nn.ModuleList()
-        for level in reversed(range(len(widths))):
-            stages = []
-            for _ in range(blocks + 1):
-                stages.append(self._stage(x_width + skip_widths.pop(), widths[level], attends[level]))
-                x_width = widths[level]
-            self.decoder.append(DecoderLevel(stages, self._resample(x_width, "up") if level else None))
 
     def forward(self, x: Tensor, c_noise: Tensor, cond: Condition) -> Tensor:
         """Turn x [N, C, H, W], c_noise [N] and ``cond`` into [N, out_channels, H, W]."""
@@ -183,32 +124,7 @@ class UNet(nn.Module):
         emb = self.embedding(c_noise, cond)  # [N, 4 * base_channels]
         context = None if self.label_tokens is None else self.label_tokens(cond, len(x))  # [N, T, token_dim]
         folded = self.fold(x)  # [N, patch^2 * C, H / patch, W / patch]
-        skips = [self.conv_in(folded)]  # [N, base_channels, ...]
-        for level in self.encoder:
-            skips += level(skips[-1], emb, context)
-        x = skips[-1]  # [N, base_channels * channel_mult[-1], ...], the lowest resolution
-        for stage in self.middle:
-            x = stage(x, emb, context)
-        for level in self.decoder:
-            taken = len(skips) - len(level.stages)
-            x = level(x, skips[taken:], emb, context)
-            skips = skips[:taken]
+        x = down_and_up(self, self.conv_in(folded), emb, context)  # [N, base_channels * channel_mult[0], ...]
         features = F.silu(self.norm_out(x))
         x = self.conv_out(features)
         return self.unfold(x if self.bypass is None else x + self.bypass(folded, features, emb))
-
-
-def level_resolutions(image_size: int, levels: int, patch: int, attention_resolutions: list[int]) -> list[int]:
-    """Return the size of the feature map at every level. Raises ``ConfigError`` where the sizes do not fit together."""
-    if patch not in (1, 2, 4):
-        raise ConfigError(f"patch must be 1, 2 or 4, not {patch}")
-    if not levels:
-        raise ConfigError("channel_mult is empty: give it an entry for each resolution, such as [1, 2, 2, 2]")
-    check_image_size(image_size, patch * 2 ** (levels - 1), f"patch {patch} with the {levels} levels of channel_mult")
-    resolutions = [image_size // patch // 2**level for level in range(levels)]
-    for resolution in attention_resolutions:
-        if resolution not in resolutions:
-            raise ConfigError(
-                f"attention_resolutions: {resolution} is not a size of the feature map here ({resolutions})"
-            )
-    return resolutions

@@ -1,5 +1,8 @@
 """From an image file of any kind to uint8 RGB: what a person sees in the file is what a model gets."""
 
+import struct
+import zlib
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -108,6 +111,23 @@ def test_an_image_of_too_many_pixels_is_refused(make_folder, monkeypatch, limit)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
     with pytest.raises(DataError, match="a/0.png cannot be read"):
         dataset[0]
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+@pytest.mark.filterwarnings("ignore:Image size")
+@pytest.mark.parametrize("side", [30_000, 2**31 - 1])
+def test_a_file_of_a_hundred_bytes_that_says_it_is_a_billion_pixels_is_named_or_left_out(make_folder, side):
+    """A decompression bomb: it is known by its head, before any memory is asked for."""
+    folder = make_folder("d", {"a": 2})
+    head = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)  # one bit a pixel
+    parts = chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(bytes(64))) + chunk(b"IEND", b"")
+    (folder / "a" / "bomb.png").write_bytes(b"\x89PNG\r\n\x1a\n" + parts)
+    with pytest.raises(DataError, match="a/bomb.png cannot be read"):
+        ImageFolder(str(folder), 16).images_at([2])
+    assert ImageFolder(str(folder), 16, on_bad_image="skip").bad_files == ["a/bomb.png"]
 
 
 def test_floating_point_images_are_refused(tmp_path):

@@ -12,6 +12,10 @@ from datasets.augmentations import augmentations_registry
 from tests.crashes import Crash, assert_same, final_state, run
 from tests.helpers import one_error_line
 from tests.runs import FAMILIES, words, write_config
+from training.losses.diffusion import DiffusionOutcome
+from training.losses.registry import losses_registry
+from training.precision import Precision
+from training.trainers import base
 
 POISONED_STEP = 5  # between the log steps 4 and 6
 
@@ -45,6 +49,14 @@ def floats(state) -> list[torch.Tensor]:
     if isinstance(state, dict):
         return [tensor for value in state.values() for tensor in floats(value)]
     return [tensor for value in state for tensor in floats(value)] if isinstance(state, (list, tuple)) else []
+
+
+@losses_registry.add_to_registry(name="cliff")
+class Cliff:
+    """Nought, with a slope that is no number however small it is made."""
+
+    def __call__(self, outcome: DiffusionOutcome) -> torch.Tensor:
+        return (0 * outcome.prediction.output.float()).abs().sqrt().sum()
 
 
 SKIP = {"train.on_nonfinite": "skip"}
@@ -101,3 +113,16 @@ def test_until_then_and_after_it_a_broken_run_is_as_an_unbroken_one(family, tmp_
     for name in ("metrics.jsonl", "alarms.jsonl"):
         logs = [(tmp_path / place / family / name).read_text() for place in ("unbroken", "broken")]
         assert logs[0] == logs[1], name
+
+
+def test_a_loss_scale_of_fp16_that_collapses_is_told_and_no_weight_has_moved(tmp_path, monkeypatch, capsys):
+    """In a real run, with PyTorch's scaler on the CPU: it halves 2^16 at each of 20 steps and never takes one."""
+    monkeypatch.setattr(base, "choose_precision", lambda amp, device: Precision("cpu", torch.float16))
+    changes = {"losses_coef": {"edm": 1.0, "cliff": 1.0}, "train.steps": 20, "train.log_step": 5, "train.val_step": 20}
+    train.main(words(write_config(tmp_path, "diffusion", changes), tmp_path))
+    assert capsys.readouterr().out.count("fp16's loss scale has fallen to 0.0625, so most steps are left out") == 1
+    lines = [json.loads(line) for line in (tmp_path / "diffusion" / "metrics.jsonl").read_text().splitlines()]
+    scales = [line["loss_scale_denoiser"] for line in lines if "loss_scale_denoiser" in line]
+    assert scales == [2.0 ** (16 - step) for step in (5, 10, 15, 20)]
+    state = torch.load(tmp_path / "diffusion" / "checkpoints" / "step_00000020.pt", weights_only=True)
+    assert all(torch.equal(state["ema"][name], weight) for name, weight in state["networks"]["denoiser"].items())

@@ -2,6 +2,7 @@
 
 import ast
 import io
+import json
 import os
 import pickle
 import zipfile
@@ -11,14 +12,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
+import inference
+import train
 from metrics.features import _read
 from metrics.inception import read_weights
+from models.autoencoders.export import read_autoencoder
 from models.classifiers.export import load_noisy_classifier
-from training.checkpoints import FORMAT, load_checkpoint
-from training.export import load_export
+from tests.helpers import one_error_line
+from tests.runs import words, write_config
+from training.checkpoints import FORMAT, load_checkpoint, save_checkpoint
+from training.export import NEEDED, load_export
 from training.posthoc_ema import list_snapshots
-from utils.errors import UserError
+from utils.errors import DataError, UserError
 
 ROOT = Path(__file__).parents[2]
 
@@ -78,7 +85,8 @@ def exported(path: Path) -> None:
     """Open it as the weights of an exported model."""
     folder = path.with_name("model")
     folder.mkdir()
-    (folder / "model.json").write_text('{"format": "mise model 1", "weights": ["w.safetensors"]}')
+    described = {"format": "mise model 1", "weights": ["w.safetensors"], **dict.fromkeys(NEEDED - {"weights"})}
+    (folder / "model.json").write_text(json.dumps(described))
     path.rename(folder / "w.safetensors")
     load_export(folder)
 
@@ -119,6 +127,52 @@ def test_the_deeds_would_have_been_done(tmp_path):
         trace = tmp_path / str(number)
         pickle.loads(pickle.dumps(deeds(trace)[name]))
         assert trace.exists(), name
+
+
+FORMATS = {load_noisy_classifier: "mise classifier 1", read_autoencoder: "mise autoencoder 1"}
+NO_NETWORKS = [
+    *("", "nothing", "[]", "{}", '{"model": "resnet"}', '{"model": "os.system", "arguments": {}}'),
+    *('{"model": "resnet", "arguments": ["ls"]}', '{"model": "resnet", "arguments": {"image_size": "x"}}'),
+]
+
+
+@pytest.mark.parametrize("said", NO_NETWORKS)
+@pytest.mark.parametrize("opened_as", FORMATS, ids=lambda function: function.__name__)
+def test_an_export_that_says_something_else_of_itself_is_one_line(opened_as, said, tmp_path):
+    path = tmp_path / "network.safetensors"
+    save_file({"w": torch.zeros(2)}, path, {"format": FORMATS[opened_as], "description": said})
+    with pytest.raises(DataError) as refused:
+        opened_as(path)
+    assert str(path) in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_an_exported_model_that_lacks_something_is_one_line(tmp_path):
+    (tmp_path / "model.json").write_text(json.dumps({"format": "mise model 1", "facts": {}}))
+    with pytest.raises(DataError, match="lacks config, model_type, weights: fetch"):
+        load_export(tmp_path)
+
+
+def test_a_class_name_of_a_stranger_s_checkpoint_leads_nowhere(tmp_path, capsys):
+    """Pictures are written into folders named like their classes."""
+    train.main(words(write_config(tmp_path, "gan"), tmp_path / "runs", "train.steps=1"))
+    state = load_checkpoint(tmp_path / "runs" / "gan" / "checkpoints" / "step_00000001.pt")
+    config = write_config(tmp_path, "gan", {"dataset_args": None})
+    path = tmp_path / "stranger.pt"
+    asked = ["data.dataset=base_dataset", "train.val_metrics=[]", f"train.checkpoint_path={path}"]
+    asked += [f"inference.out_dir={tmp_path / 'runs' / 'out'}", "inference.num_images=10"]
+    for name in ("../../evil", "/evil", "..", "a/b"):
+        state["facts"]["class_names"] = (name, *state["facts"]["class_names"][1:])
+        save_checkpoint(state, path)
+        before = outside(tmp_path)
+        capsys.readouterr()
+        line = one_error_line(capsys, inference.main, words(config, tmp_path / "runs", *asked))
+        assert f"the class name '{name}' cannot be a folder's name" in line
+        assert outside(tmp_path) == before
+
+
+def outside(folder: Path) -> set[Path]:
+    """List what lies beside the runs."""
+    return {path for path in folder.rglob("*") if "runs" not in path.parts}
 
 
 SOURCES = [path for path in ROOT.rglob("*.py") if not {"tests", ".venv"} & set(path.relative_to(ROOT).parts)]

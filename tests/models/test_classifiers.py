@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
 import models  # noqa: F401 - fills the registries
 from models.classifiers.export import (
@@ -15,7 +16,7 @@ from models.classifiers.export import (
     read_classifier,
 )
 from models.classifiers.noisy import noisy_input
-from models.classifiers.resnet import ResNet
+from models.classifiers.resnet import PreActivationBlock, ResNet
 from utils.errors import ConfigError, DataError
 
 SMALL = {"base_channels": 8, "channel_mult": [1, 2], "blocks_per_level": 2}
@@ -37,6 +38,22 @@ def test_parameters_are_those_of_the_layers_written_out():
     blocks = [(8, 8), (8, 8), (8, 16), (16, 16)]
     expected = 3 * 8 * 9 + sum(2 * a + 9 * a * b + 2 * b + 9 * b * b for a, b in blocks) + 8 * 16 + 2 * 16 + 16 * 4 + 4
     assert parameters(ResNet(**DATA, **SMALL)) == expected
+
+
+def test_a_block_is_the_pre_activation_block_of_timm():
+    """In training too, where the batch's own statistics count. Blocks that halve are another variant there."""
+    from timm.layers import BatchNormAct2d, create_conv2d
+    from timm.models.resnetv2 import PreActBasic
+
+    ours = PreActivationBlock(8, 8, halve=False, norm=nn.BatchNorm2d, emb_dim=None)
+    for parameter in ours.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    theirs = PreActBasic(8, 8, conv_layer=create_conv2d, norm_layer=BatchNormAct2d)
+    assert parameters(theirs) == parameters(ours)
+    theirs.load_state_dict(ours.state_dict())
+    for mode in (True, False):
+        x = torch.randn(3, 8, 5, 5)
+        torch.testing.assert_close(ours.train(mode)(x, None), theirs.train(mode)(x), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("patch", [1, 2, 4])

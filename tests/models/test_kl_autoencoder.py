@@ -9,7 +9,7 @@ from torch import nn
 
 from models.autoencoders.base import Posterior
 from models.autoencoders.kl import Double, Halve, KLAutoencoder, ResidualUnit
-from models.diffusion.to_diffusers import copy_attention, copy_layer
+from models.diffusion.to_diffusers import copy_layer, copy_self_attention
 from models.layers.blocks import GroupNorm, SelfAttention
 from utils.errors import ConfigError
 
@@ -54,7 +54,7 @@ def copy_half(other: nn.Module, ours: nn.Sequential, middle_first: bool) -> None
         if isinstance(layer, ResidualUnit):
             copy_unit(their_layer, layer)
         elif isinstance(layer, SelfAttention):
-            copy_attention(their_layer, layer)
+            copy_self_attention(their_layer, layer)
         else:
             copy_layer(
                 getattr(their_layer, "conv", their_layer), layer.conv if isinstance(layer, (Halve, Double)) else layer

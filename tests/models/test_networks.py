@@ -6,6 +6,7 @@ Settings with other layers stand by name in ``variants``: ``unet:tokens`` is the
 
 import copy
 import inspect
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -241,13 +242,21 @@ def test_its_state_dict_makes_another_one_equal(family, name):
     assert torch.equal(other(*inputs), network(*inputs))
 
 
+REAL = [  # the real compiler takes minutes for them all
+    pytest.mark.slow,
+    pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler on this machine"),
+    pytest.mark.filterwarnings("ignore"),  # what the compiler says of itself while it works
+]
+
+
 @every_network
-def test_it_compiles_whole_and_gives_the_same(family, name):
+@pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=REAL)])
+def test_it_compiles_whole_and_gives_the_same(backend, family, name):
     """Without a graph break: nothing in it depends on the data. Answer and gradients are compared."""
     torch.compiler.reset()
     network = awake(build(family.registry, name)).eval()
     inputs = [*family.inputs(network, CLASSES + 1, CHANNELS), all_labels()]
-    compiled = torch.compile(network, backend="aot_eager", fullgraph=True)
+    compiled = torch.compile(network, backend=backend, fullgraph=True)
     answers = [f(*inputs) for f in (network, compiled)]
     torch.testing.assert_close(answers[1], answers[0], rtol=1e-4, atol=1e-5)
     gradients = [torch.autograd.grad(a.square().sum(), list(network.parameters())) for a in answers]

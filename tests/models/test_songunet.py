@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from models.diffusion.songunet import SongAttention, SongBlock, SongEmbedding, SongUNet
-from models.diffusion.to_diffusers import copy_attention, copy_layer, copy_residual
+from models.diffusion.to_diffusers import copy_layer, copy_residual, copy_self_attention
 from utils.batch import Condition
 from utils.errors import ConfigError
 
@@ -67,7 +67,7 @@ def test_attention_is_that_of_score_sde():
     ours = awake(SongAttention(128))
     settings = {"heads": 1, "dim_head": 128, "norm_num_groups": 32, "bias": True, "residual_connection": True}
     theirs = Attention(128, **settings, rescale_output_factor=math.sqrt(2), eps=1e-5)
-    copy_attention(theirs, ours.attention)
+    copy_self_attention(theirs, ours.attention)
     x = torch.randn(2, 128, 4, 4)
     torch.testing.assert_close(ours(x), theirs(x), rtol=1e-4, atol=1e-5)
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from models.diffusion.to_diffusers import copy_layer, copy_resampling, copy_residual
+from models.diffusion.to_diffusers import copy_unet
 from models.diffusion.unet import UNet
 from models.layers.embedding import LabelTokens
 from models.layers.transformer import Attention, SpatialTransformer, TransformerBlock
@@ -50,29 +50,6 @@ def copy_spatial(theirs: nn.Module, ours: SpatialTransformer) -> None:
     for other, layer in ((theirs.norm, ours.norm), (theirs.proj_in, ours.enter), (theirs.proj_out, ours.leave)):
         copy_weights(other, layer)
     copy_block(theirs.transformer_blocks[0], ours.block)
-
-
-def copy_stages(theirs: nn.Module, stages: nn.ModuleList) -> None:
-    for resnet, stage in zip(theirs.resnets, stages, strict=True):
-        copy_residual(resnet, stage.block)
-    transformers = [stage.attention for stage in stages if stage.attention is not None]
-    for attention, ours in zip(getattr(theirs, "attentions", []), transformers, strict=True):
-        copy_spatial(attention, ours)
-
-
-def copy_unet(theirs: nn.Module, ours: UNet) -> None:
-    copy_layer(theirs.time_embedding.linear_1, ours.embedding.linear1)
-    copy_layer(theirs.time_embedding.linear_2, ours.embedding.linear2)
-    copy_layer(theirs.conv_in, ours.conv_in)
-    for block, level in zip(theirs.down_blocks, ours.encoder, strict=True):
-        copy_stages(block, level.stages)
-        copy_resampling(block.downsamplers, level.down)
-    copy_stages(theirs.mid_block, ours.middle)
-    for block, level in zip(theirs.up_blocks, ours.decoder, strict=True):
-        copy_stages(block, level.stages)
-        copy_resampling(block.upsamplers, level.up)
-    copy_layer(theirs.conv_norm_out, ours.norm_out)
-    copy_layer(theirs.conv_out, ours.conv_out)
 
 
 @pytest.mark.parametrize("heads", [1, 4])
@@ -135,7 +112,7 @@ def test_a_unet_with_class_tokens_is_stable_diffusion_s_of_diffusers():
     ).eval()
     table = ours.label_tokens.weight.numel()
     assert sum(p.numel() for p in theirs.parameters()) == sum(p.numel() for p in ours.parameters()) - table
-    copy_unet(theirs, ours)
+    copy_unet(theirs, ours, copy_spatial)
     x, c_noise, cond = torch.randn(2, 4, 8, 8), torch.tensor([3.0, 700.0]), Condition(labels=torch.tensor([1, 4]))
     tokens = ours.label_tokens(cond, 2)
     assert tokens.shape == (2, 3, 24)
@@ -165,3 +142,12 @@ def test_without_classes_the_transformer_looks_at_the_image_alone():
 def test_heads_that_do_not_come_out_are_refused():
     with pytest.raises(ConfigError, match="head_channels 5 does not divide 16"):
         SpatialTransformer(16, 8, head_channels=5)
+
+
+def test_at_its_size_it_has_the_parameters_of_stable_diffusion():
+    """859.52 million, which the authors' code prints when it loads version 1; our label table stands for its text."""
+    widths = {"base_channels": 320, "channel_mult": [1, 2, 4, 4], "attention_resolutions": [64, 32, 16]}
+    with torch.device("meta"):
+        net = UNet(64, 4, num_classes=1, **widths, class_tokens=1, token_dim=768)
+    count = sum(p.numel() for name, p in net.named_parameters() if "label_tokens" not in name)
+    assert count / 1e6 == pytest.approx(859.52, abs=0.005)

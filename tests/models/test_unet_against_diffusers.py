@@ -60,6 +60,7 @@ def test_a_label_can_be_made_part_of_the_network():
     ("settings", "message"),
     [
         ({"patch": 2, "attention_resolutions": []}, "no patches: train with model_args.patch=1"),
+        ({"class_tokens": 2}, "looks at no tokens: train with model_args.class_tokens=0"),
         ({"base_channels": 64}, "as many groups in every norm: train with model_args.base_channels=128"),
     ],
 )

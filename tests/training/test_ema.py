@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from training.ema import HalflifeEma, NoEma
 from training.registry import ema_registry
@@ -48,6 +49,37 @@ def test_weights_that_grow_steadily_are_averaged_as_the_geometric_series_says():
         set_to(network, float(step))
         ema.update(network, batch_size=8, images_seen=8 * step)
     assert ema.module.weight.item() == pytest.approx(n - b * (1 - b**n) / (1 - b), rel=1e-9)
+
+
+def of_pytorch(network: nn.Module, beta: float) -> tuple[nn.Module, object]:
+    average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(beta))
+    average.update_parameters(network)  # its first call copies
+    return average.module, lambda: average.update_parameters(network)
+
+
+def of_ema_pytorch(network: nn.Module, beta: float) -> tuple[nn.Module, object]:
+    library = pytest.importorskip("ema_pytorch")
+    average = library.EMA(network, beta=beta, update_after_step=0, update_every=1, power=1e9)  # no warm-up of its own
+    average.update()  # its first call copies
+    return average.ema_model, average.update
+
+
+@pytest.mark.parametrize(("theirs", "rtol"), [(of_pytorch, 1e-12), (of_ema_pytorch, 1e-6)])  # whose factor is float32
+def test_weights_that_a_training_moves_are_averaged_as_other_libraries_do(theirs, rtol):
+    """Twenty steps of Adam on a small network, in batches of 8 with a half-life of 40 images."""
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 2)).double()
+    optimizer, ema = torch.optim.Adam(network.parameters(), lr=0.1), HalflifeEma(network, halflife=40, rampup=0)
+    other, update = theirs(network, 0.5 ** (8 / 40))
+    for step in range(1, 21):
+        optimizer.zero_grad()
+        network(torch.randn(8, 3, dtype=torch.float64)).square().mean().backward()
+        optimizer.step()
+        ema.update(network, batch_size=8, images_seen=8 * step)
+        update()
+    for ours, expected, last in zip(ema.module.parameters(), other.parameters(), network.parameters(), strict=True):
+        torch.testing.assert_close(ours.data, expected.data, rtol=rtol, atol=0)
+        assert (ours - last).abs().max() > 1e-3
 
 
 def test_early_the_memory_is_a_share_of_the_images_seen():

@@ -234,11 +234,17 @@ def test_a_checkpoint_from_before_there_were_codecs_is_one_on_pixels(tmp_path, c
     assert "was trained with train.codec=identity, not autoencoder" in line
 
 
-def test_a_likelihood_of_latents_is_none_of_images(trained, capsys):
+@pytest.mark.parametrize(
+    ("study", "said"),
+    [
+        ("bits_per_dim", "bounds the likelihood of images, not that of latents"),
+        ("export_diffusers", "needs train.codec=identity: DDIMPipeline draws pixels"),
+    ],
+)
+def test_a_study_of_pixels_is_none_of_latents(study, said, trained, capsys):
     folder, config, _ = trained
-    study = ["train.checkpoint_path=latest", "inference.study=bits_per_dim"]
-    line = one_error_line(capsys, inference.main, [*words(config, folder), *study])
-    assert "bounds the likelihood of images, not that of latents" in line
+    arguments = ["train.checkpoint_path=latest", f"inference.study={study}"]
+    assert said in one_error_line(capsys, inference.main, [*words(config, folder), *arguments])
 
 
 def test_a_guide_on_another_codec_is_one_line(tmp_path, capsys):

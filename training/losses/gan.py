@@ -77,8 +77,9 @@ class SoftplusDisc:
 
 
 @gen_losses_registry.add_to_registry(name="hinge_gen")
-class HingeGen:
-    """-D(G(z)) (Lim & Ye 2017, Geometric GAN)."""
+@gen_losses_registry.add_to_registry(name="wasserstein_gen")
+class NegativeLogit:
+    """-D(G(z)), beside the hinge loss (Lim & Ye 2017, Geometric GAN) and Wasserstein's (Arjovsky et al. 2017)."""
 
     def __call__(self, outcome: GanOutcome) -> Tensor:
         return -outcome.fake_logits.mean()
@@ -106,14 +107,6 @@ class LeastSquaresDisc:
 
     def __call__(self, outcome: GanOutcome) -> Tensor:
         return (outcome.real_logits - 1).square().mean() / 2 + outcome.fake_logits.square().mean() / 2
-
-
-@gen_losses_registry.add_to_registry(name="wasserstein_gen")
-class WassersteinGen:
-    """-D(G(z)) (Arjovsky et al. 2017, algorithm 1)."""
-
-    def __call__(self, outcome: GanOutcome) -> Tensor:
-        return -outcome.fake_logits.mean()
 
 
 @disc_losses_registry.add_to_registry(name="wasserstein_disc")
