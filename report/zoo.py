@@ -8,7 +8,7 @@ rows      which of report/zoo/rows.yaml; default: all. A row that has a line in 
 out       the folder of the runs; default: runs/zoo. The same command again goes on where it was stopped
 set=[...] further words for train.py and inference.py, such as exp.device=cpu
 
-Leaves report/zoo/NAME.png (at most 60 KB), a line in report/zoo/zoo.jsonl, and docs/models.md up to date.
+Leaves report/zoo/NAME.png (at most 110 KB), a line in report/zoo/zoo.jsonl, and docs/models.md up to date.
 """
 
 import json

@@ -27,9 +27,9 @@ def cages(tmp_path, monkeypatch):
     return tmp_path / "zoo"
 
 
-@pytest.mark.parametrize(("noise", "columns"), [(4, COLUMNS), (256, 2)])
+@pytest.mark.parametrize(("noise", "columns"), [(4, COLUMNS), (256, 5)])
 def test_a_grid_is_kept_with_as_many_whole_columns_as_fit(noise, columns):
-    """Six rows and columns of 32 by 32: of pure noise, 34 * 206 * 3 bytes a column, 60 KB hold two."""
+    """Six rows and columns of 32 by 32: of pure noise, 34 * 206 * 3 bytes a column, 110 KB hold five."""
     pixels = np.random.default_rng(0).integers(0, noise, (6 * 34 + 2, NAME_WIDTH + COLUMNS * 34 + 2, 3), dtype=np.uint8)
     pixels[:, :NAME_WIDTH] = 255
     data = packed(Image.fromarray(pixels))
