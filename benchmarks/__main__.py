@@ -6,8 +6,8 @@ run=[...] chooses among preset, diffusers, ddpm_pytorch, evaluation, start, trai
 distance, processes, threads, which is their order; device=auto; images=DIR class folders (default: the training folder
 of FOOD101_DIR, or drawn dishes); rounds=7; after minutes=N nothing new begins; out=FILE.json keeps every row, beside
 those of other benchmarks that this machine has written there; go_on=true runs only what that file does not hold yet.
-Peers that are not installed are left out, and named: requirements-bench.txt has them. On a CPU what runs in this process is
-measured in processor time, on one thread, so that what others do there does not count.
+Peers that are not installed are left out, and named: requirements-bench.txt has them. On a CPU what runs in this
+process is measured in processor time, on one thread, so that what others do there does not count.
 """
 
 import json
