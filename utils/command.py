@@ -19,7 +19,8 @@ T = TypeVar("T")
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 INTERRUPTED = 130  # what a shell expects of a program that Ctrl-C ended
 MEMORY_FIX = (
-    "the GPU's memory is full: lower data.train_batch_size, or keep it and set train.accumulate=2 (4, 8, ...); "
+    "the GPU's memory is full: train.accumulate=2 (4, 8, ...) keeps the batch and works on it in parts, "
+    "train.recompute=true keeps less of each image, where the network has blocks that can; "
     "in sampling lower data.val_batch_size"
 )
 

@@ -49,7 +49,8 @@ def test_a_command_keeps_its_name_and_arguments(capsys):
 @pytest.mark.parametrize(
     ("error", "status", "fix"),
     [
-        (torch.OutOfMemoryError("CUDA out of memory"), 2, "train.accumulate"),
+        (torch.OutOfMemoryError("CUDA out of memory"), 2, "train.accumulate=2"),
+        (torch.OutOfMemoryError("CUDA out of memory"), 2, "train.recompute=true"),
         (OSError(errno.ENOSPC, "No space left on device", "runs/a.png"), 2, "runs/a.png cannot be written"),
         (KeyboardInterrupt(), 130, "Ctrl-C"),
     ],
