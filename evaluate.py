@@ -13,6 +13,7 @@ metrics_args.fid.dims=768 metrics_args.fid.weights_path=FILE    another layer, a
 protocol    lossless: the files as they are; jpeg: both sides saved again as JPEG, as some public results were
 split=test  what the real folder is called in the record: choose settings on dev, report on test
 out=FILE    writes the record as JSON, with the whole origin; without it the record is printed after the table
+device      auto, cpu, cuda or cuda:0
 pictures=DIR    where analyses put pictures; they show photos of the dataset, keep them out of repositories
 table       prints the records of several evaluations side by side, if their numbers can be compared
 """
@@ -20,7 +21,8 @@ table       prints the records of several evaluations side by side, if their num
 import json
 from pathlib import Path
 
-import utils.threads  # noqa: F401 - first, because PyTorch reads what it sets
+import utils.interrupts  # before what takes long to import
+import utils.threads  # noqa: F401 - before PyTorch, which reads what it sets
 from evaluation.compare import Settings, compare_folders, read_record
 from evaluation.tables import Record, comparison_table, result_table
 from utils.command import command_of
@@ -50,7 +52,7 @@ def main(settings: Settings) -> None:
 def write(record: Record, out: str) -> None:
     """Write the record to the file ``out``, if there is one."""
     if out:
-        with whole_file(Path(out).expanduser()) as file:
+        with whole_file(Path(out)) as file:
             file.write(json.dumps(record, indent=2) + "\n")
 
 

@@ -3,7 +3,8 @@
 import sys
 from collections.abc import Sequence
 
-import utils.threads  # noqa: F401 - first, because PyTorch reads what it sets
+import utils.interrupts  # before what takes long to import
+import utils.threads  # noqa: F401 - before PyTorch, which reads what it sets
 from training.launch import load_trainer
 from utils.command import command
 from utils.distributed import started_by_torchrun

@@ -122,7 +122,7 @@ def run_one(name: str, place: Place, results: Results) -> None:
 
 
 def place_of(settings: Settings, scratch: Path) -> Place:
-    device = choose_device(settings.device)
+    device = choose_device(settings.device, key="device")
     given = settings.images or str(Path(os.environ.get("FOOD101_DIR", "data/food101_64"), "train"))
     images = Path(given).expanduser().resolve()
     if not images.is_dir():

@@ -102,7 +102,8 @@ def build_pack(pack: Path, folder: ImageFolder) -> None:
             write_json(made / "index.json", _describe(folder))
             _put_in_place(made, pack, folder)
     except OSError as error:
-        raise DataError(f"cannot write {pack} ({error}): set MISE_CACHE to a folder with room") from error
+        fix = "set MISE_CACHE, or dataset_args.cache_dir, to a folder with room"
+        raise DataError(f"cannot write {pack} ({error}): {fix}") from error
     _delete_stale(pack)
 
 

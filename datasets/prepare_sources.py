@@ -7,9 +7,10 @@ from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
+from pydantic import Field
 from tqdm import tqdm
 
 from datasets.archives import check_sums, names_in_zip, unpack_tar, unpack_zip
@@ -31,7 +32,7 @@ class Request:
 
     source: str
     out: str | None = None
-    size: PositiveInt | None = None  # pixels a side; 64
+    size: Annotated[int, Field(ge=1, le=4096)] | None = None  # pixels a side; 64
     val_per_class: PositiveInt | None = None  # test images of each class; 20
     on_bad_image: Literal["error", "skip"] | None = None  # error
 

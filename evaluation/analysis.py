@@ -43,7 +43,7 @@ class Subject:
     def check_labelled(self, analysis: str) -> None:
         """Raise ``MetricError`` when a side that is there has no class folders."""
         if self.real.labels is None or (self.fake is not None and self.fake.labels is None):
-            raise MetricError(f"{analysis} needs class folders on both sides")
+            raise MetricError(f"{analysis} needs class folders on both sides: without them leave it out")
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from models.classifiers.export import Classifier, load_classifier
 from utils.errors import MetricError
 
 BATCH = 256
+KEY = "metrics_args.class_fidelity.classifier"
 
 
 @analyses_registry.add_to_registry(name="class_fidelity")
@@ -37,9 +38,9 @@ class ClassFidelity(Analysis):
     def open_classifier(self, subject: Subject) -> Classifier:
         """Open the classifier. Raises a ``UserError`` when it is not named, not readable or of other pictures."""
         if self.classifier is None:
-            raise MetricError("class_fidelity needs a classifier: metrics_args.class_fidelity.classifier=FILE")
+            raise MetricError(f"class_fidelity needs a classifier: {KEY}=FILE")
         subject.check_labelled("class_fidelity")
-        network = load_classifier(Path(self.classifier).expanduser())
+        network = load_classifier(Path(self.classifier).expanduser(), KEY)
         if list(network.class_names) != list(subject.real.class_names):
             raise MetricError(f"{self.classifier} knows other classes than the reference: train one on these")
         if network.image_size != subject.real.image_shape[-1]:

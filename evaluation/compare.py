@@ -53,21 +53,12 @@ def compare_folders(settings: Settings, keep: Keep = lambda record, lines: None)
     """
     judge, analyses = build(settings)
     judge.prepare()
-    opened = {name: open_side(settings, name) for name in ("real", "fake", "train") if getattr(settings, name)}
-    if "real" not in opened:
-        raise ConfigError("real=DIR is missing: name the folder of real images to compare with")
-    real, fake = opened["real"], opened.get("fake")
-    train = without_copies(settings, opened["train"], real) if "train" in opened else None
-    record: Record = {"results": {}, "analyses": {}, "origin": origin(settings, real, fake)}
-    if fake is not None:
-        check_comparable(real, fake)
-    elif not analyses:
-        raise ConfigError("fake=DIR is missing: name the folder of generated images")
-    subject = Subject(real, judge, fake, train, pictures=pictures_folder(settings))
-    prepare(analyses, subject)
-    if fake is not None:
-        record["results"] = judge.evaluate(ImageSet.of(real), ImageSet.of(fake))
-    record["origin"] |= {"real_images": len(real), "real_content": ImageSet.of(real).content_key, **judge.provenance()}
+    subject = open_subject(settings, judge, analyses)
+    record: Record = {"results": {}, "analyses": {}, "origin": origin(settings, subject)}
+    real = ImageSet.of(subject.real)
+    if subject.fake is not None:
+        record["results"] = judge.evaluate(real, ImageSet.of(subject.fake))
+    record["origin"] |= {"real_images": real.count, "real_content": real.content_key, **judge.provenance()}
     lines: list[str] = []
     for name, analysis in analyses.items():
         keep(record, lines)
@@ -76,6 +67,18 @@ def compare_folders(settings: Settings, keep: Keep = lambda record, lines: None)
         lines += finding.lines
     keep(record, lines)
     return record, lines
+
+
+def open_subject(settings: Settings, judge: Judge, analyses: dict[str, Analysis]) -> Subject:
+    """Open the folders. What cannot be compared is refused before the training images, which take long, are opened."""
+    real = open_side(settings, "real")
+    fake = open_side(settings, "fake") if settings.fake else None
+    if fake is not None:
+        check_comparable(real, fake)
+    train = without_copies(settings, open_side(settings, "train"), real) if settings.train else None
+    subject = Subject(real, judge, fake, train, pictures=pictures_folder(settings))
+    prepare(analyses, subject)
+    return subject
 
 
 def prepare(analyses: dict[str, Analysis], subject: Subject) -> None:
@@ -90,7 +93,7 @@ def build(settings: Settings) -> tuple[Judge, dict[str, Analysis]]:
     """Build the metrics and analyses that ``metrics`` names, each with its arguments."""
     if not settings.metrics:
         raise ConfigError("metrics=[] leaves nothing to do: name some, metrics=[fid,kid,prdc]")
-    if settings.out and Path(settings.out).expanduser().is_dir():
+    if settings.out and Path(settings.out).is_dir():
         raise ConfigError(f"out={settings.out} is a folder: name a file in it, out={settings.out}/record.json")
     built = {name: metric_or_analysis(settings, name) for name in [*settings.metrics_args, *settings.metrics]}
     analyses = {name: built[name] for name in settings.metrics if isinstance(built[name], Analysis)}
@@ -99,7 +102,15 @@ def build(settings: Settings) -> tuple[Judge, dict[str, Analysis]]:
         names = STANDARD_METRICS
     chosen = {name: built.get(name) or metric_or_analysis(settings, name) for name in names}
     standard = metric_or_analysis(settings, "fid").features  # for a metric that says nothing of its own
-    return Judge(chosen, choose_device(settings.device), standard), analyses
+    check_folders_named(settings, needs_fake=not analyses)
+    return Judge(chosen, choose_device(settings.device, key="device"), standard), analyses
+
+
+def check_folders_named(settings: Settings, needs_fake: bool) -> None:
+    if not settings.real:
+        raise ConfigError("real=DIR is missing: name the folder of real images to compare with")
+    if needs_fake and not settings.fake:
+        raise ConfigError("fake=DIR is missing: name the folder of generated images")
 
 
 def metric_or_analysis(settings: Settings, name: str) -> SetMetric | Analysis:
@@ -130,14 +141,14 @@ def without_copies(settings: Settings, train: ImageDataset, real: ImageDataset) 
 def pictures_folder(settings: Settings) -> Path | None:
     if not settings.pictures:
         return None
-    folder = Path(settings.pictures).expanduser()
+    folder = Path(settings.pictures)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
-def origin(settings: Settings, real: ImageDataset, fake: ImageDataset | None) -> Record:
+def origin(settings: Settings, subject: Subject) -> Record:
     """Say what was compared: enough to do it again."""
-    jpeg = settings.protocol == "jpeg"
+    real, fake, jpeg = subject.real, subject.fake, settings.protocol == "jpeg"
     sides = {"real": real} | ({} if fake is None else {"fake": fake})
     return {
         "split": settings.split,
@@ -146,7 +157,7 @@ def origin(settings: Settings, real: ImageDataset, fake: ImageDataset | None) ->
         "files": {side: dict(Counter(suffix(file) for file in images.files)) for side, images in sides.items()},
         "counts_by_class": {side: counts_by_class(images) for side, images in sides.items()},
         "fake_content": None if fake is None else fake.content_key,
-        "generated_by": None if fake is None else origin_beside(Path(settings.fake).expanduser(), len(fake)),
+        "generated_by": None if fake is None else origin_beside(Path(settings.fake), len(fake)),
         "environment": environment(),
         "settings": {key: value for key, value in vars(settings).items() if key not in ("out", "table", "pictures")},
     }
@@ -168,7 +179,7 @@ def suffix(file: str) -> str:
 def read_record(path: str) -> Record:
     """Read a record that an evaluation or ``inference.py`` wrote. Raises ``MetricError`` when it is none."""
     try:
-        record = json.loads(Path(path).expanduser().read_text())
+        record = json.loads(Path(path).read_text())
     except (OSError, ValueError) as error:
         raise MetricError(f"{path} cannot be read as a record ({error}): name a metrics.json") from error
     if not isinstance(record, dict) or not record.get("results") or "origin" not in record:

@@ -88,7 +88,8 @@ def draw_like(real: ImageDataset, train: ImageDataset, draws: int, seed: int) ->
     short = np.flatnonzero(have < wanted)
     if len(short):
         name = real.class_names[short[0]] if real.class_names else "the folder"
-        raise MetricError(f"the floor takes {wanted[short[0]]} training images of {name}, there are {have[short[0]]}")
+        wants = f"the floor takes {wanted[short[0]]} training images of {name}, there are {have[short[0]]}"
+        raise MetricError(f"{wants}: name a larger training folder, or leave it out")
     rng = np.random.default_rng(derive_seed(seed, "floor"))
     labels = np.zeros(len(train), dtype=np.int64) if train.labels is None else np.asarray(train.labels)
     chosen: list[list[np.ndarray]] = [[] for _ in range(draws)]

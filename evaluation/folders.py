@@ -29,7 +29,7 @@ def open_folder(root: str, key: str) -> ImageFolder:
     """
     if not root:
         raise DataError(f"{key}=DIR is missing: name a folder of images")
-    path = Path(root).expanduser()
+    path = Path(root)
     listing = list_images(path)
     side = one_size(path, listing.files)
     bad = find_bad_images(path, listing, side)

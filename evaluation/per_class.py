@@ -54,5 +54,5 @@ def class_distances(subject: Subject, real: ImageDataset, fake: ImageDataset) ->
         if min(len(x), len(y)) >= 3:
             found[label] = unbiased_mmd(x, y), standard_error(x, y)
     if not found:
-        raise MetricError("per_class needs at least three images of a class on both sides")
+        raise MetricError("per_class needs at least three images of a class on both sides: leave it out")
     return found

@@ -16,7 +16,7 @@ EARLIER_WORDS = ("as the files are", "from memory, 8 bits a channel")  # of reco
 
 
 def result_table(record: Record) -> str:
-    """Return the results of one evaluation, a metric a line: value, its spread, floor, its spread, excess."""
+    """Return the results of one evaluation, a metric a line: value, spread; of a floor the same, and the excess."""
     floor = record.get("analyses", {}).get("floor", {}).get("results", {})
     rows = [["", "value", "+-", "floor", "+-", "excess"]]
     for name in figures(record["results"] or floor):
@@ -24,7 +24,7 @@ def result_table(record: Record) -> str:
         excess = None if value is None or not below else value - below["mean"]
         error = None if value is None else spread(record, name)
         rows.append([name, *map(number, (value, error, below.get("mean"), below.get("std"), excess))])
-    return aligned(rows)
+    return aligned(rows if floor else [row[:3] for row in rows])
 
 
 def figures(results: Record) -> list[str]:

@@ -6,6 +6,7 @@ need are built, weights can come from a file of the user's, and images come from
 """
 
 from collections import OrderedDict
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,45 +20,40 @@ from metrics.registry import features_registry
 from utils.errors import MetricError
 from utils.files import sha256_of
 
-DIMS = (64, 192, 768, 2048)  # features there are; each stage of layers ends in one
+LAST = {64: "maxpool1", 192: "maxpool2", 768: "Mixed_6e", 2048: "Mixed_7c"}  # features there are, and their last layer
+DIMS = tuple(LAST)
 
 
-def stages() -> dict[int, dict[str, nn.Module]]:
-    """Build the layers that lead to each dims from the one before, under pytorch-fid's names, without memory."""
-    with torch.device("meta"):
-        return {
-            64: {
-                "Conv2d_1a_3x3": BasicConv2d(3, 32, kernel_size=3, stride=2),
-                "Conv2d_2a_3x3": BasicConv2d(32, 32, kernel_size=3),
-                "Conv2d_2b_3x3": BasicConv2d(32, 64, kernel_size=3, padding=1),
-                "maxpool1": nn.MaxPool2d(kernel_size=3, stride=2),
-            },
-            192: {
-                "Conv2d_3b_1x1": BasicConv2d(64, 80, kernel_size=1),
-                "Conv2d_4a_3x3": BasicConv2d(80, 192, kernel_size=3),
-                "maxpool2": nn.MaxPool2d(kernel_size=3, stride=2),
-            },
-            768: {
-                "Mixed_5b": FIDInceptionA(192, pool_features=32),
-                "Mixed_5c": FIDInceptionA(256, pool_features=64),
-                "Mixed_5d": FIDInceptionA(288, pool_features=64),
-                "Mixed_6a": InceptionB(288),
-                "Mixed_6b": FIDInceptionC(768, channels_7x7=128),
-                "Mixed_6c": FIDInceptionC(768, channels_7x7=160),
-                "Mixed_6d": FIDInceptionC(768, channels_7x7=160),
-                "Mixed_6e": FIDInceptionC(768, channels_7x7=192),
-            },
-            2048: {
-                "Mixed_7a": InceptionD(768),
-                "Mixed_7b": FIDInceptionE_1(1280),
-                "Mixed_7c": FIDInceptionE_2(2048),
-            },
-        }
+def all_layers() -> dict[str, nn.Module]:
+    """Build every layer of the network, in order, under pytorch-fid's names."""
+    return {
+        "Conv2d_1a_3x3": BasicConv2d(3, 32, kernel_size=3, stride=2),
+        "Conv2d_2a_3x3": BasicConv2d(32, 32, kernel_size=3),
+        "Conv2d_2b_3x3": BasicConv2d(32, 64, kernel_size=3, padding=1),
+        "maxpool1": nn.MaxPool2d(kernel_size=3, stride=2),
+        "Conv2d_3b_1x1": BasicConv2d(64, 80, kernel_size=1),
+        "Conv2d_4a_3x3": BasicConv2d(80, 192, kernel_size=3),
+        "maxpool2": nn.MaxPool2d(kernel_size=3, stride=2),
+        "Mixed_5b": FIDInceptionA(192, pool_features=32),
+        "Mixed_5c": FIDInceptionA(256, pool_features=64),
+        "Mixed_5d": FIDInceptionA(288, pool_features=64),
+        "Mixed_6a": InceptionB(288),
+        "Mixed_6b": FIDInceptionC(768, channels_7x7=128),
+        "Mixed_6c": FIDInceptionC(768, channels_7x7=160),
+        "Mixed_6d": FIDInceptionC(768, channels_7x7=160),
+        "Mixed_6e": FIDInceptionC(768, channels_7x7=192),
+        "Mixed_7a": InceptionD(768),
+        "Mixed_7b": FIDInceptionE_1(1280),
+        "Mixed_7c": FIDInceptionE_2(2048),
+    }
 
 
 def layers_up_to(dims: int) -> nn.Sequential:
-    """Build every layer that features of ``dims`` need, on the meta device."""
-    return nn.Sequential(OrderedDict(item for d, stage in stages().items() if d <= dims for item in stage.items()))
+    """Build every layer that features of ``dims`` need, on the meta device: without memory."""
+    with torch.device("meta"):
+        layers = all_layers()
+    count = list(layers).index(LAST[dims]) + 1
+    return nn.Sequential(OrderedDict(islice(layers.items(), count)))
 
 
 @features_registry.add_to_registry(name="inception")

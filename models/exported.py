@@ -24,20 +24,25 @@ def write_network(path: Path, network: nn.Module, kind: str, described: dict[str
         file.write(save(weights, {"format": f"mise {kind} 1", "description": json.dumps(described)}))
 
 
-def read_network(path: str | Path, registry: ClassRegistry, study: str) -> tuple[nn.Module, dict[str, Any]]:
+def read_network(path: str | Path, registry: ClassRegistry, study: str, key: str) -> tuple[nn.Module, dict[str, Any]]:
     """Build the network that a file describes, with its weights; nothing in it is trained any more.
 
-    Raises :class:`ConfigError` when there is no such file, which ``study`` writes, :class:`DataError` when it is no
-    export of a network of ``registry``.
+    Raises :class:`ConfigError` when there is no such file, which ``study`` writes and config key ``key`` names,
+    :class:`DataError` when it is no export of a network of ``registry``.
     """
     kind = registry.kind
     if not Path(path).is_file():
-        raise ConfigError(f"there is no {kind} {path}: the study `{study}` of inference.py writes one")
+        near = f"near it lie {', '.join(exports_near(Path(path)))}; " if exports_near(Path(path)) else ""
+        raise ConfigError(
+            f"{key}={path}: there is no such {kind}; {near}the study `{study}` of inference.py writes one"
+        )
     try:
         with safe_open(path, "pt") as file:
             metadata, weights = file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
-        raise DataError(f"{path} is damaged or no safetensors file ({error})") from error
+        raise DataError(
+            f"{path} is damaged or no safetensors file ({error}): the study `{study}` writes it again"
+        ) from error
     if metadata.get("format") != f"mise {kind} 1":
         raise DataError(f"{path} is no {kind} that this version can read: its format is {metadata.get('format')}")
     described = json.loads(metadata["description"])
@@ -52,3 +57,8 @@ def rebuild(registry: ClassRegistry, described: dict[str, Any], weights: dict[st
     network = registry[described["model"]](**described["arguments"])
     network.load_state_dict(weights)
     return network.requires_grad_(False)
+
+
+def exports_near(path: Path) -> list[str]:
+    """List what may be meant by a path that is no file."""
+    return sorted(map(str, (path if path.is_dir() else path.parent).glob("*.safetensors")))

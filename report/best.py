@@ -10,7 +10,7 @@ out          the run's folder, checkpoints/<run> to publish, and best.json with 
 widths       EMA widths to choose from; [] keeps the average of the run, or what train.ema=none leaves
 guidance     words of inference.py to choose from, each a candidate beside none; [] keeps what the config says
 classifier   a file of the study `classify`, for class fidelity
-metric       what is chosen by on dev, of whatever dims: fid, kid, ...
+metric       what is chosen by on dev, of whatever dims: fid or kid, of which the lowest is best
 set=[...]    further words for train.py and inference.py, such as exp.device=cpu
 """
 
@@ -23,7 +23,7 @@ import time
 from collections.abc import Callable
 from dataclasses import field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from report.model_card import write_card
 from utils.command import command_of
@@ -55,7 +55,7 @@ class Settings:
     speed_steps: PositiveInt = 200  # steps of the run that measures the speed
     widths: list[PositiveFloat] | None = None  # None: the family's
     guidance: list[str] | None = None  # None: the family's
-    metric: str = "fid"
+    metric: Literal["fid", "kid"] = "fid"  # the lowest is chosen
     classifier: str | None = None
     set: list[str] = field(default_factory=list)
 

@@ -9,8 +9,8 @@ photos   also OUT/<family>/photos/: real photos beside generated images, and nea
 configs  where sampling studies are described; default: configs/experiments
 
 A run's thinking is read from its config's header (report/headers.py). What no log can know stands in
-OUT/<family>/parts/: intro.md, failures.md, ideas.md, borrowings.md, ru.md; each is optional. {{edm.fid768}} in them is
-the number in the logs.
+OUT/<family>/parts/: intro.md, questions.md, failures.md, ideas.md, borrowings.md, ru.md; each is optional.
+{{edm.fid768}} in them is the number in the logs.
 """
 
 import sys

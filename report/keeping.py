@@ -14,8 +14,10 @@ ROOT = Path(__file__).parents[1]
 LOGS = ("config.yaml", "metrics.jsonl", "timing.jsonl", "environment.jsonl", "alarms.jsonl", "left_out.txt")
 NEEDED = LOGS[:4]
 VARIABLES = ("FOOD101_DIR", "FID_WEIGHTS", "FOOD101_ARCHIVES", "MISE_CACHE", "HOME")
-ROWS, COLUMNS = 8, 6  # of the kept grid: classes, images of each
-COLOURS = 128  # of the kept grid, so that it stays under 60 KB
+ROWS, COLUMNS = 8, 5  # of the kept grid: classes, images of each
+PADDING = 2  # pixels between images
+WANTED = 96  # pixels of an image in a kept picture: of 32 pixels, each is three
+COLOURS = 64  # of a kept picture, so that it stays under 60 KB
 
 
 def keep_run(run: Path, made: Path, kept: Path, out: Path) -> None:
@@ -29,9 +31,11 @@ def keep_run(run: Path, made: Path, kept: Path, out: Path) -> None:
         elif name in NEEDED:
             raise DataError(f"{run} holds no {name}: train it first")
     rows = [(name, torch.stack([read(path) for path in paths])) for name, paths in by_class(made / "images")]
-    unnamed = image_grid(torch.cat([images for _, images in rows]), columns=COLUMNS)
-    save(labelled_grid(rows) if rows[0][0] else unnamed, kept / "grid.png", COLOURS)
-    save(image_grid(torch.stack([images[0] for _, images in rows]), columns=len(rows)), kept / "samples.png")
+    if rows[0][0]:
+        save(labelled_grid(rows, enlargement(rows[0][1])), kept / "grid.png")
+    else:
+        save(large_grid(torch.cat([images for _, images in rows]), COLUMNS), kept / "grid.png")
+    save(large_grid(torch.stack([images[0] for _, images in rows]), len(rows)), kept / "samples.png")
     keep_evaluation(made, kept, "metrics", out)
 
 
@@ -57,8 +61,19 @@ def read(path: Path) -> torch.Tensor:
         return pixels.view(image.height, image.width, 3).permute(2, 0, 1)
 
 
-def save(picture: torch.Tensor, path: Path, colours: int | None = None) -> None:
-    """Write a picture, uint8 [3, H, W], as PNG; with ``colours`` in a palette of so many, for a third of the size."""
+def enlargement(images: torch.Tensor) -> int:
+    """Return how many pixels wide a pixel is shown, so that small images [N, C, H, W] can be looked at."""
+    return max(WANTED // images.shape[-1], 1)
+
+
+def large_grid(images: torch.Tensor, columns: int) -> torch.Tensor:
+    """Lay uint8 images [N, 3, H, W] out, enlarged by whole pixels. Returns uint8 [3, H', W']."""
+    scale = enlargement(images)
+    return image_grid(images.repeat_interleave(scale, -1).repeat_interleave(scale, -2), columns, PADDING)
+
+
+def save(picture: torch.Tensor, path: Path, colours: int | None = COLOURS) -> None:
+    """Write a picture, uint8 [3, H, W], as PNG in a palette of so many colours, for a third of the size."""
     image = Image.fromarray(to_hwc(picture))
     with whole_path(path) as temporary:
         (image.quantize(colours) if colours else image).save(temporary, "PNG", optimize=True)

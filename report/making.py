@@ -4,10 +4,10 @@ from pathlib import Path
 
 from report.headers import read_header
 from report.html import to_html
+from report.material import Material
 from report.pages import html_page, markdown_page, russian_page
 from report.photos import photos_page
 from report.records import Experiment, SamplingStudy, find_experiments, find_studies
-from report.sections import Material
 from utils.errors import DataError
 from utils.files import whole_file
 

@@ -1,31 +1,35 @@
 """A family's report from top to bottom, as Markdown."""
 
-import json
 from pathlib import Path
 
+from report.gallery import gallery
+from report.material import Material
 from report.overview import chain, overview
-from report.records import Experiment
-from report.sections import Material, dev_name, experiment_section, study_section
-from report.wording import filled, image, joined, link, number, table, value
+from report.sections import experiment_section, study_section
+from report.winner import best_model
+from report.wording import filled, joined, link, number, table
 
 TITLES = {"diffusion": "Diffusion models", "gan": "GANs"}
 MADE = (
-    "*Made by `python3 -m report.build` from the logs under [{runs}]({link}): every number and figure is read there. "
-    "Sections marked “by hand” come from [parts/](parts/); the thinking before each experiment from the header of its "
-    "config, committed before the run, and the conclusion after it.*"
+    "*Made by `python3 -m report.build` from the logs under [{runs}]({link}): every table and figure is read there. "
+    "The thinking before each experiment is the header of its config, committed before the run; the conclusion was "
+    "added after it. Sections marked “by hand” come from [parts/](parts/), with their results filled in from the same "
+    "logs.*"
 )
-
-WAY = "The way from noise to image: what the model takes the image for, from the highest noise level to none."
+BY_HAND = "*By hand.*"
 
 
 def markdown_page(material: Material) -> str:
     """Return README.md."""
-    sections = [experiment_section(material, it) for it in ordered(material)]
-    studies = [study_section(material, it) for it in material.studies.values()]
+    sections = [experiment_section(material, it) for it in material.told]
+    studies = [study_section(material, it) for it in material.told_studies]
     return joined([
         f"# {TITLES.get(material.family, material.family)}",
         made(material),
         by_hand(material, "intro", "In short"),
+        by_hand(material, "questions", "The questions, and how far they are answered"),
+        "## The best model",
+        best_model(material),
         "## How the numbers were made",
         protocol(material),
         "## All experiments",
@@ -34,8 +38,6 @@ def markdown_page(material: Material) -> str:
         "## Experiments",
         *sections,
         heading("## Settings of sampling, nothing trained", joined(studies) if studies else ""),
-        "## The best model",
-        best(material),
         by_hand(material, "failures", "What did not work"),
         by_hand(material, "ideas", "Ideas not tried"),
         by_hand(material, "borrowings", "What is borrowed"),
@@ -46,7 +48,7 @@ def markdown_page(material: Material) -> str:
 
 def html_page(material: Material, page: str, russian: str) -> str:
     """Return the Markdown of the self-contained page: the report, a gallery and the Russian summary."""
-    return joined([page, "## Gallery", gallery(material), russian])
+    return joined([page, heading("## Gallery", gallery(material)), russian])
 
 
 def russian_page(material: Material) -> str:
@@ -56,11 +58,6 @@ def russian_page(material: Material) -> str:
 
 def heading(title: str, text: str) -> str:
     return joined([title, text]) if text else ""
-
-
-def ordered(material: Material) -> list[Experiment]:
-    """Put baselines before what is compared with them."""
-    return sorted(material.experiments.values(), key=lambda it: it.baseline is not None)
 
 
 def runs_folder(material: Material) -> Path:
@@ -81,7 +78,7 @@ def part(material: Material, name: str) -> str:
 
 def by_hand(material: Material, name: str, title: str) -> str:
     text = part(material, name)
-    return joined([f"## {title}", "*By hand:*", text]) if text else ""
+    return joined([f"## {title}", BY_HAND, text]) if text else ""
 
 
 def protocol(material: Material) -> str:
@@ -97,7 +94,6 @@ def protocol(material: Material) -> str:
         f"{origin['split']} split, {origin['file_format']}; sampling seed {origin['seed']} for every model.",
         f"Features: {features.get('network')} at {features.get('dims')} dims, weights sha256 "
         f"`{str(features.get('weights_sha256'))[:16]}`; FID at other than 2,048 dims is on a scale of its own.",
-        "Wall minutes are of a machine that did other work as well: they say nothing about speed.",
         "“±” is the standard deviation over training seeds (n − 1); the sampling noise is the same everywhere.",
     ]
     if material.floor:
@@ -111,41 +107,6 @@ def classes_of(config: dict) -> str:
     return f"{len(names)} classes of the data set" if names else "all classes of the data set"
 
 
-def best(material: Material) -> str:
-    """Say which experiment is best, its numbers with floor and spread, its parameters and its settings."""
-    it = material.best
-    if it is None:
-        return "Nothing was judged on the test split."
-    rows = []
-    for name in material.metrics:
-        result, below = it.result(name), material.floor.get(name)
-        beside = [value(below), number(result.mean - below.mean)] if below else ["–", "–"]
-        rows.append([name, value(result), *beside])
-    origin, dev = it.evaluations[0]["origin"], dev_name(it, material.metrics[0])
-    described = ("sampler", "sampling_levels", "guidance", "evaluations_per_image")
-    sampling = {key: origin[key] for key in described if key in origin}
-    way = it.runs[0].picture("way")
-    return joined([
-        f"By {'the last validation on dev' if dev else 'the test split, as none was held out'}: "
-        f"**[{it.name}](#{it.name})**, {number(origin.get('parameters', '–'))} parameters, "
-        f"{number(origin['training_images_seen'])} training images seen.",
-        table(["on the test split", it.name, "floor", "difference"], rows),
-        f"Sampling: `{json.dumps(sampling)}`. Foreign weights: {'yes' if origin['foreign_weights'] else 'none'}.",
-        joined([WAY, image("from noise to image", way, material.folder)]) if way else "",
-    ])  # fmt: skip
-
-
-def gallery(material: Material) -> str:
-    """Show the best grids of this family and of the other, class by class."""
-    shown = []
-    rest = Material("others", material.folder, material.others, {})
-    for it in (material.best, rest.best):
-        grid = it and it.runs[0].picture("grid")
-        if grid:
-            shown.append(f"**{it.family}: {it.name}**\n\n{image(f'{it.name} by class', grid, material.folder)}")
-    return joined(shown) if shown else "No grids were kept."
-
-
 def origin(material: Material) -> str:
     """Name commits, versions and machines, and link every run's logs."""
     rows = []
@@ -156,4 +117,5 @@ def origin(material: Material) -> str:
             where = f"[{it.name}/{run.folder.name}]({link(run.folder, material.folder)})"
             device = made.get("gpu") or f"CPU, {made['cpus']} cores"
             rows.append([where, commit, made["python"], made["packages"]["torch"], device, f"{run.seconds / 60:.1f}"])
-    return table(["run", "commit", "Python", "PyTorch", "device", "minutes"], rows)
+    note = "Minutes are by the clock, of a machine that did other work as well: they say nothing about speed."
+    return joined([table(["run", "commit", "Python", "PyTorch", "device", "minutes"], rows), note])

@@ -10,9 +10,9 @@ from torch.nn.functional import adaptive_avg_pool2d
 from datasets.base import ImageDataset
 from datasets.leaks import BOXES, box_means
 from report.html import to_html
-from report.keeping import read, save
+from report.keeping import PADDING, enlargement, read, save
+from report.material import Material
 from report.records import Run
-from report.sections import Material
 from report.wording import image, joined
 from training.data import open_training_data
 from training.evaluation import pieces
@@ -21,7 +21,6 @@ from utils.errors import DataError
 from utils.files import whole_file
 from utils.images import labelled_grid
 
-PADDING = 2  # pixels between the images of samples.png
 NEAREST = 4
 
 
@@ -50,8 +49,9 @@ def draw(run: Run, folder: Path) -> None:
     near = nearest(samples, photos)  # [N, NEAREST]
     rows = [(f"nearest {place + 1}", photos.images_at(near[:, place].tolist())) for place in range(NEAREST)]
     real = photos.images_at(torch.linspace(0, len(photos) - 1, len(samples)).round().long().tolist())
-    save(labelled_grid([("generated", samples), *rows], scale=2), folder / "nearest.png")
-    save(labelled_grid([("generated", samples), ("real, other", real)], scale=2), folder / "real.png")
+    for name, below in (("nearest", rows), ("real", [("real, other", real)])):
+        sheet = labelled_grid([("generated", samples), *below], enlargement(samples))
+        save(sheet, folder / f"{name}.png", colours=None)
 
 
 def training_photos(run: Run) -> ImageDataset:
@@ -64,15 +64,21 @@ def training_photos(run: Run) -> ImageDataset:
 
 def cut(run: Run) -> Tensor:
     """Return the samples of a run, uint8 [N, 3, H, W], cut out of its samples.png, or the first of an evaluation."""
-    size, kept = run.config["data"]["image_size"], run.folder / "samples.png"
+    kept = run.folder / "samples.png"
     if kept.exists():
-        strip = read(kept)[:, PADDING : PADDING + size]
-        return torch.stack(list(strip[:, :, PADDING:].unfold(2, size, size + PADDING).permute(2, 0, 1, 3)))
+        return cut_row(read(kept), run.config["data"]["image_size"])
     made = run.evaluation_file.parent / "images" if run.evaluation_file else run.folder
     files = sorted(made.rglob("*.png"))
     if not run.evaluation_file or not files:
         raise DataError(f"{run.folder} has no samples: inference.py makes some")
     return torch.stack([read(files[row]) for row in torch.linspace(0, len(files) - 1, 8).round().int().tolist()])
+
+
+def cut_row(strip: Tensor, size: int) -> Tensor:
+    """Cut a row of enlarged images, uint8 [3, H, W], into images of ``size`` pixels, uint8 [N, 3, size, size]."""
+    shown = strip.shape[1] - 2 * PADDING  # pixels of an image as it stands there
+    cells = strip[:, PADDING : PADDING + shown, PADDING:].unfold(2, shown, shown + PADDING)  # [3, shown, N, shown]
+    return cells.permute(2, 0, 1, 3)[..., :: shown // size, :: shown // size]
 
 
 def nearest(samples: Tensor, photos: ImageDataset) -> Tensor:

@@ -82,6 +82,7 @@ class Experiment:
     name: str
     runs: tuple[Run, ...]
     header: dict[str, str]
+    built_on: str | None = None  # the name of the file that its config builds on
 
     @property
     def config(self) -> Tree:
@@ -124,8 +125,23 @@ class SamplingStudy:
     header: dict[str, str]
     variants: dict[str, list[Record]]
 
+    @property
+    def record(self) -> Record:
+        """One of its evaluations, for what they all share."""
+        return next(iter(self.variants.values()))[0]
+
     def result(self, variant: str, name: str) -> Spread | None:
-        return spread_of([it["results"].get(name) for it in self.variants[variant]])
+        """Return a result over the training seeds; of one training seed over the sampling seeds."""
+        records = self.variants[variant]
+        if len(records) == 1 and name in records[0].get("values", {}):
+            return Spread(tuple(records[0]["values"][name]))
+        return spread_of([it["results"].get(name) for it in records])
+
+    def seeds(self, variant: str) -> str:
+        """Say how many models were sampled, and how often each."""
+        records = self.variants[variant]
+        often = len(records[0]["origin"].get("sampling_seeds", [0]))
+        return f"{len(records)}, sampled {often} times" if often > 1 else str(len(records))
 
 
 def spread_of(values: Sequence[float | None]) -> Spread | None:
@@ -165,14 +181,17 @@ def find_experiments(folder: Path) -> dict[str, Experiment]:
             runs.setdefault(name, []).append(Run(path.parent, read_yaml(path)))
     if not runs:
         raise DataError(f"{folder} holds no run folders: runs= names the folder that exp.exp_dir named")
-    return {name: Experiment(name, tuple(found), header_of(found[0])) for name, found in runs.items()}
+    return {name: described(name, tuple(found)) for name, found in runs.items()}
 
 
-def header_of(run: Run) -> dict[str, str]:
-    """Return the header of the run's config file; {} where the file is gone."""
-    named = Path(run.config["exp"]["config_path"])
+def described(name: str, runs: tuple[Run, ...]) -> Experiment:
+    """Return an experiment with what its config file says beside its settings; nothing where the file is gone."""
+    named = Path(runs[0].config["exp"]["config_path"])
     file = next((path for path in (named, ROOT / named) if path.exists()), None)
-    return read_header(file) if file else {}
+    if file is None:
+        return Experiment(name, runs, {})
+    base = read_yaml(file).get("base")
+    return Experiment(name, runs, read_header(file), Path(base).stem if base else None)
 
 
 def find_studies(folder: Path, configs: Path) -> dict[str, SamplingStudy]:

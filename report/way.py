@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from report.keeping import COLOURS, save
+from report.keeping import large_grid, save
 from training.launch import load_trainer
 from utils.batch import Condition
-from utils.images import image_grid, to_uint8
+from utils.images import to_uint8
 from utils.seeding import ImageRng
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def draw_way(words: list[str], seed: int, path: Path) -> None:
     trainer = load_trainer(words)
     trainer.setup_inference()
     if hasattr(trainer, "sampling_levels"):
-        save(image_grid(way(trainer, seed).flatten(0, 1), columns=STOPS), path, COLOURS)
+        save(large_grid(way(trainer, seed).flatten(0, 1), STOPS), path)
 
 
 @torch.no_grad()

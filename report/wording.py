@@ -15,12 +15,15 @@ PLACE = re.compile(r"\{\{([^{}]+)\}\}")
 
 def value(spread: Spread | None) -> str:
     """Write mean and standard deviation over training seeds, to the deviation's second digit; a dash for nothing."""
-    if spread is None:
-        return "–"
-    if not spread.std:
-        return number(spread.mean)
-    digits = max(1 - math.floor(math.log10(spread.std)), 0)
-    return f"{spread.mean:.{digits}f} ± {spread.std:.{digits}f}"
+    return "–" if spread is None else plus_minus(spread.mean, spread.std)
+
+
+def plus_minus(mean: float, std: float | None) -> str:
+    """Write a mean and its standard deviation, if it has one, to the deviation's second digit."""
+    if not std:
+        return number(mean)
+    digits = max(1 - math.floor(math.log10(std)), 0)
+    return f"{mean:.{digits}f} ± {std:.{digits}f}"
 
 
 def number(it: Any) -> str:

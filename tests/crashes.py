@@ -1,5 +1,6 @@
 """Runs that crash in the middle of a step, and how to compare what they leave."""
 
+import time
 from pathlib import Path
 
 import torch
@@ -23,13 +24,15 @@ class Crash(RuntimeError):
 
 
 class Fragile:
-    """A loss that crashes at one call, when it is told to."""
+    """A loss that crashes at one call, or takes a second for one, when it is told to."""
 
     crash_at: int | None = None
+    slow_at: int | None = None
     calls = 0
 
     def __call__(self, outcome):
         Fragile.calls += 1
+        time.sleep(Fragile.calls == Fragile.slow_at)
         if Fragile.calls == Fragile.crash_at:
             raise Crash
         return super().__call__(outcome)
@@ -65,10 +68,10 @@ class FragileCrossEntropy(Fragile, CrossEntropy):
     pass
 
 
-def run(config: Path, runs: Path, crash_at: int | None = None) -> None:
-    """Run the command in this process; it may crash at the n-th call of the loss."""
-    Fragile.calls, Fragile.crash_at = 0, crash_at
-    train.main(words(config, runs))
+def run(config: Path, runs: Path, crash_at: int | None = None, slow_at: int | None = None, more: str = "") -> None:
+    """Run the command in this process; it may crash, or take a second, at the n-th call of the loss."""
+    Fragile.calls, Fragile.crash_at, Fragile.slow_at = 0, crash_at, slow_at
+    train.main(words(config, runs, *more.split()))
 
 
 def assert_same(first, second, where: str = "checkpoint") -> None:

@@ -168,10 +168,14 @@ OVERRIDES: list[tuple[str, str, tuple[str, ...]]] = [
     ("diffusion", "train.guidance=classifier", ("guidance_args", "'classifier' needs one", "train.guide_path=FILE")),
     ("diffusion", "train.guide_path=no/such", ("train.guide_path is set, but train.guidance=None", "remove it")),
     ("diffusion", "train.guidance=cfg train.guide_path=no/such", ("train.guidance=cfg asks no other: remove it",)),
-    ("diffusion", "train.guidance=classifier train.guide_path=no/such", ("there is no classifier no/such", "classify")),
+    (
+        "diffusion",
+        "train.guidance=classifier train.guide_path=no/such",
+        ("train.guide_path=no/such: there is no such classifier", "the study `classify`"),
+    ),
     ("supervised", "inference.num_images=3", ("inference.num_images is not a config key",)),
-    ("diffusion", "train.checkpoint_path=no/such.pt", ("train.checkpoint_path", "no checkpoint no/such.pt")),
-    ("diffusion", "train.init_from=no/such.pt", ("train.init_from", "no checkpoint no/such.pt")),
+    ("diffusion", "train.checkpoint_path=no/such.pt", ("train.checkpoint_path=no/such.pt", "no checkpoint: name one")),
+    ("diffusion", "train.init_from=no/such.pt", ("train.init_from=no/such.pt", "no checkpoint: name one")),
     ("diffusion", "data.dataset=packed", ("data.input_train_dir is missing", "reads a folder")),
     ("diffusion", "data.input_train_dir=here", ("data.input_train_dir", "reads no folder: remove it")),
     (
@@ -191,7 +195,11 @@ OVERRIDES: list[tuple[str, str, tuple[str, ...]]] = [
     ("supervised", "train.levels=table", ("levels_args", "train.levels=lognormal")),
     ("supervised", "model_args.noise_conditional=true", ("model_args.noise_conditional", "remove it")),
     ("supervised", "model_args.channel_mult=[]", ("model_args", "channel_mult is empty")),
-    ("supervised", "data.image_size=18", ("data.image_size 18", "multiple of 4", "patch 2 with 2 levels")),
+    (
+        "supervised",
+        "data.image_size=18",
+        ("data.image_size 18", "multiple of 4", "patch 2 with the 2 levels of channel_mult"),
+    ),
     # What is wrong with the words themselves.
     ("diffusion", "train.steps", ("'train.steps' is not an override", "section.key=value")),
     ("diffusion", "--steps=3", ("'--steps=3' is not an override", "section.key=value")),

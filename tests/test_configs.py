@@ -26,6 +26,15 @@ EXPERIMENTS = [path for path in FILES if path.parent.name != "inference" and SMA
 INFERENCE = [path for path in FILES if path.parent.name == "inference"]
 
 
+@pytest.mark.parametrize("name", ["food101_kl", "food101_kl_cpu"])
+def test_an_autoencoder_s_study_writes_beside_its_own_run(name):
+    """Under its own name where the latent config looks for it; under another one not over it."""
+    words = [f"exp.config_path={ROOT}/configs/inference/{name}.yaml"]
+    assert load_tree(words)["inference"]["out_dir"] == f"runs/{name}/codec"
+    other = load_tree([*words, "exp.run_name=mine", "exp.exp_dir=else where"])
+    assert other["inference"]["out_dir"] == "else where/mine/codec"
+
+
 @pytest.fixture(scope="module")
 def tiny_food(tmp_path_factory):
     """A folder laid out as Food-101: three classes, a few noisy pictures."""

@@ -1,5 +1,7 @@
 """Files and folders that a command cannot use end with one line and exit status 2, like a wrong config."""
 
+from pathlib import Path
+
 import pytest
 
 import inference
@@ -8,6 +10,7 @@ from tests.helpers import error_of, one_error_line, write_image_folder
 from tests.runs import FAMILIES, words, write_config
 from training.checkpoints import save_checkpoint
 
+ROOT = Path(__file__).parents[1]
 CONFIG_FILES = {
     "not YAML": ("train: [1, 2\nexp: 3", ("cannot be read as YAML",)),
     "duplicate key": (
@@ -40,7 +43,9 @@ def test_no_file_or_a_folder_in_its_place(capsys, tmp_path):
     assert "exp.config_path=FILE is missing" in one_error_line(capsys, train.main, [])
     assert "exp.config_path=FILE is missing" in one_error_line(capsys, train.main, ["exp.config_path=3"])
     assert "no config file" in one_error_line(capsys, train.main, [f"exp.config_path={tmp_path}/none.yaml"])
-    assert "cannot be read as YAML" in one_error_line(capsys, train.main, [f"exp.config_path={tmp_path}"])
+    assert "is a folder: name a YAML file in it" in one_error_line(capsys, train.main, [f"exp.config_path={tmp_path}"])
+    line = one_error_line(capsys, train.main, [f"exp.config_path={ROOT}/configs/quickstrat.yaml"])
+    assert "/configs/quickstrat.yaml. Did you mean 'quickstart.yaml'?" in line
 
 
 def test_training_and_test_folder_of_different_classes(capsys, tmp_path):
@@ -56,8 +61,11 @@ def test_training_and_test_folder_of_different_classes(capsys, tmp_path):
     ("checkpoint", "said"),
     [
         (None, "train.checkpoint_path=FILE is missing"),
-        ("latest", "train.checkpoint_path=latest: there is no such checkpoint in"),
-        ("no/such.pt", "train.checkpoint_path: there is no checkpoint no/such.pt"),
+        ("latest", "; train first, or name the run by exp.run_name (and exp.exp_dir)"),
+        (
+            "no/such.pt",
+            "train.checkpoint_path=no/such.pt: there is no such file and no checkpoint: name one, such as runs/NAME",
+        ),
     ],
 )
 def test_inference_without_a_checkpoint(capsys, tmp_path, family, checkpoint, said):
@@ -70,6 +78,13 @@ def test_a_checkpoint_of_the_other_family(capsys, tmp_path, command):
     save_checkpoint({"model_type": "diffusion", "step": 3}, tmp_path / "other.pt")
     line = error_of(capsys, tmp_path, "gan", f"train.checkpoint_path={tmp_path}/other.pt", command=command)
     assert "other.pt is a diffusion checkpoint, exp.model_type is gan" in line
+
+
+def test_a_checkpoint_whose_config_has_a_key_that_is_not_known_here(capsys, tmp_path):
+    config = {"exp": {"config_path": "x"}, "train": {"steps": 1, "warmth": 2}}
+    save_checkpoint({"model_type": "gan", "step": 3, "config": config}, tmp_path / "other.pt")
+    line = error_of(capsys, tmp_path, "gan", f"train.checkpoint_path={tmp_path}/other.pt", command=inference.main)
+    assert "other.pt was trained by another version" in line and "train.warmth is not a config key" in line
 
 
 def test_a_run_folder_that_cannot_be_made(capsys, tmp_path):

@@ -1,6 +1,7 @@
 """Which checkpoint of a run was the best, by one figure of its validations."""
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -41,8 +42,8 @@ class Best:
         return cls(folder, train.best_metric, train.best_is)
 
     def is_better(self, figures: Mapping[str, float]) -> bool:
-        """Tell whether this validation is the best so far."""
-        if self.metric is None:
+        """Tell whether this validation is the best so far; one whose figure is no number never is."""
+        if self.metric is None or not math.isfinite(self.value(figures)):
             return False
         before = self.record()
         return before is None or self.sign * self.value(figures) < self.sign * before["value"]

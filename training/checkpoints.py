@@ -5,6 +5,7 @@ import pickle
 import re
 import warnings
 from collections.abc import Callable, Iterator
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,15 @@ from utils.errors import ConfigError, DataError
 from utils.files import whole_file
 
 State = dict[str, Any]
+SUCH_AS = "runs/NAME/checkpoints/step_00005000.pt"
+NAMED = 3  # checkpoints that a message names at most
 
 
 class DamagedError(DataError):
     """A file that is not the whole checkpoint that it should be."""
 
-    def __init__(self, path: Path, trouble: str):
-        super().__init__(f"{path} {trouble}; name another by train.checkpoint_path")
+    def __init__(self, path: Path, trouble: str, key: str):
+        super().__init__(f"{path} {trouble}; name another by {key}")
         self.line = f"{path.name} {trouble}"
 
 
@@ -73,19 +76,19 @@ def load_checkpoint(path: str | Path, key: str = "train.checkpoint_path", lazily
     :class:`DamagedError` when it is damaged or not one of ours, :class:`DataError` when a newer version wrote it.
     """
     path = find_checkpoint(path, key)
-    state = read(path, lazily)
+    state = read(path, key, lazily)
     if not isinstance(state, dict) or not isinstance(state.get("format"), int):
-        raise DamagedError(path, "is not a checkpoint of this project")
+        raise DamagedError(path, "is not a checkpoint of this project", key)
     expected = state.pop("checksum", None)
     if not lazily and expected != checksum(state) and not (expected is None and state["format"] == 1):
-        raise DamagedError(path, "is damaged: its checksum is another")  # layout 1 had none
+        raise DamagedError(path, "is damaged: its checksum is another", key)  # layout 1 had none
     if state["format"] > FORMAT:
         raise DataError(f"{path} was written by a newer version (format {state['format']}): update the project")
     return up_to_date(state)
 
 
-def read(path: Path, lazily: bool = False) -> Any:
-    """Read a file of tensors and plain values, tensors when they are used if ``lazily``.
+def read(path: Path, key: str, lazily: bool) -> Any:
+    """Read the file of tensors and plain values that config key ``key`` names; tensors when used if ``lazily``.
 
     Raises :class:`DamagedError` for any other file.
     """
@@ -93,11 +96,10 @@ def read(path: Path, lazily: bool = False) -> Any:
         with warnings.catch_warnings(action="ignore"):  # of odd pickles: what counts is whether it opens
             return torch.load(path, map_location="cpu", weights_only=True, mmap=lazily)
     except pickle.UnpicklingError:
-        raise DamagedError(
-            path, "is damaged, or holds more than tensors and plain values: it could run code and is not opened"
-        ) from None
+        trouble = "is damaged, or holds more than tensors and plain values: it could run code and is not opened"
+        raise DamagedError(path, trouble, key) from None
     except Exception as error:  # torch raises a dozen kinds for a broken file
-        raise DamagedError(path, f"is damaged or no checkpoint ({type(error).__name__})") from error
+        raise DamagedError(path, f"is damaged or no checkpoint ({type(error).__name__})", key) from error
 
 
 def open_newest(folder: Path, say: Callable[[str], None]) -> tuple[Path, State] | None:
@@ -123,11 +125,27 @@ def open_newest(folder: Path, say: Callable[[str], None]) -> tuple[Path, State] 
 
 
 def find_checkpoint(path: str | Path, key: str) -> Path:
-    """Make sure that the file which config key ``key`` names is there."""
-    path = Path(path)
-    if not path.is_file():
-        raise ConfigError(f"{key}: there is no checkpoint {path}")
-    return path
+    """Return the file that config key ``key`` names. Raises :class:`ConfigError` that says what to write instead."""
+    if not Path(path).is_file():
+        raise ConfigError(f"{key}={path}: {what_to_write(Path(path), key)}")
+    return Path(path)
+
+
+def what_to_write(path: Path, key: str) -> str:
+    """Say of a path that is no file what it is, and which checkpoint in that folder, or that run, may be meant."""
+    if str(path) in ("latest", "best"):
+        return f"this word is for train.checkpoint_path of inference.py: name a file, such as {SUCH_AS}"
+    folder = path if path.is_dir() else path.parent
+    there = {one.name: one for one in list_checkpoints(folder) or list_checkpoints(folder / "checkpoints")}
+    if there:
+        *_, newest = there
+        meant = there[(get_close_matches(path.name, there, n=1) or [newest])[0]]
+        what = "this is a folder" if path.is_dir() else "there is no such checkpoint"
+        return f"{what}; there are {', '.join(list(there)[-NAMED:])}: write {key}={meant}"
+    if (path / "model.json").is_file():
+        return f"this is an exported model, which inference.py opens: name a checkpoint, such as {SUCH_AS}"
+    what = "this folder holds no exported model and" if path.is_dir() else "there is no such file and"
+    return f"{what} no checkpoint: name one, such as {SUCH_AS}"
 
 
 def list_checkpoints(folder: Path) -> list[Path]:

@@ -122,6 +122,11 @@ class Clock:
             for name, handler in before.items():
                 signal.signal(name, handler)
 
+    def exit_if_asked(self) -> None:
+        """Exit with the status that the sender of a signal expects, if there was one."""
+        if self.signal is not None:
+            raise SystemExit(128 + self.signal)
+
     def hear(self, number: int, _frame) -> None:
         """Take note of a signal. One that follows within seconds is the same request, sent to a whole group."""
         if self.signal is not None and time.monotonic() - self.signal_time > SAME_REQUEST:

@@ -77,7 +77,10 @@ def open_split(roles: Roles, split: str) -> ImageDataset:
     if folder and not reads_folder:
         raise ConfigError(f"{key} is set, but dataset {data.dataset} reads no folder: remove it")
     if reads_folder and not Path(folder).is_dir():
-        raise DataError(f"{key}: {folder} is not a folder; `python3 -m datasets.prepare` makes one, or name your own")
+        raise DataError(
+            f"{key}: {folder} is not a folder; `python3 -m datasets.prepare` makes one, or name your own by this key "
+            f"(Food-101's configs: by FOOD101_DIR, the folder with train and test)"
+        )
     return roles.build("dataset", root=folder, **offered)
 
 
@@ -95,7 +98,8 @@ def open_training_data(roles: Roles, say: Say) -> Data:
         test = open_split(roles, "val")
         check_same_classes(train, test)
         train, leaks = drop_leaks(train, test)
-        say(f"test photos in the training folder: {len(leaks)} files left out (the run's left_out.txt names them)")
+        names = " (the run's left_out.txt names them)" if leaks else ""
+        say(f"test photos in the training folder: {len(leaks)} files left out{names}")
     train, dev, of_dev = hold_out(train, data.dev_per_class)
     held = f", {len(dev)} held out to choose settings on, {len(of_dev)} that show one of these left out" if dev else ""
     say(f"{len(train)} training images{held}")
@@ -124,4 +128,6 @@ def check_same_classes(train: ImageDataset, test: ImageDataset) -> None:
     """The test split must have the training split's classes, or labels would mean different things."""
     if list(train.class_names) != list(test.class_names):
         odd = sorted(set(train.class_names) ^ set(test.class_names))
-        raise DataError(f"training and test folders have different classes, '{odd[0]}' is in one of them only")
+        raise DataError(
+            f"training and test folders have different classes, '{odd[0]}' is in one of them only: give both the same"
+        )

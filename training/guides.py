@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def open_classifier(trainer: GenerativeTrainer, path: str) -> nn.Module:
     """Open an exported classifier of noisy pictures. Raises :class:`ConfigError` if it knows other classes."""
-    classifier = load_noisy_classifier(path)
+    classifier = load_noisy_classifier(path, "train.guide_path")
     if classifier.class_names != trainer.facts.class_names:
         raise ConfigError(f"train.guide_path={path} names other classes than this model's data: train one on these")
     return classifier.to(trainer.device)

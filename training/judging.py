@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,6 +66,12 @@ class Judgement:
     analyses: dict[str, Analysis]
     images: Tensor  # uint8 [N, C, H, W], of the first seed
     labels: Tensor | None  # int64 [N]
+    class_names: tuple[str, ...]
+
+    @cached_property
+    def generated(self) -> InMemory:
+        """The images of the first seed as a dataset."""
+        return InMemory(self.images, self.labels, self.class_names, fingerprint(self.images.numpy().tobytes()))
 
     def results(self, trainer: GenerativeTrainer) -> Record:
         """Return results, over sampling seeds where several are asked for, and their origin."""
@@ -82,11 +89,16 @@ class Judgement:
         """Return every result over the seeds: the same weights, other noise."""
         real, results = ImageSet.of(self.subject.real), []
         for number, seed in enumerate(seeds):
-            again = trainer.synthesize_images(self.labels, len(self.images), seed) if number else self.images
-            results.append(self.subject.judge.evaluate(real, [again]))
+            again = [trainer.synthesize_images(self.labels, len(self.images), seed)] if number else self.first()
+            results.append(self.subject.judge.evaluate(real, again))
         return spreads(results)
 
-    def findings(self, trainer: GenerativeTrainer, folder: Path) -> Iterator[tuple[str, Finding]]:
+    def first(self) -> ImageSet | list[Tensor]:
+        """Return the images of the first seed: as a set, whose features are kept, where an analysis asks for these."""
+        again = any(analysis.sees_features and analysis.sees_generated for analysis in self.analyses.values())
+        return ImageSet.of(self.generated) if again else [self.images]
+
+    def findings(self, folder: Path) -> Iterator[tuple[str, Finding]]:
         """Run the analyses, one after the other; pictures, which may show photos of the data, go to ``folder``.
 
         Raises ``MetricError`` when one fails.
@@ -94,9 +106,7 @@ class Judgement:
         if not self.analyses:
             return
         folder.mkdir()
-        key = fingerprint(self.images.numpy().tobytes())
-        generated = InMemory(self.images, self.labels, trainer.facts.class_names, key)
-        subject = replace(self.subject, fake=generated, pictures=folder)
+        subject = replace(self.subject, fake=self.generated, pictures=folder)
         for name, analysis in self.analyses.items():
             try:
                 yield name, analysis.run(subject)

@@ -13,13 +13,12 @@ from training.checkpoints import find_checkpoint, load_checkpoint, load_into, op
 from training.data import Facts
 from training.ema import averaged_copy
 from training.export import load_export, model_files
+from training.fitting import check_facts, check_family, check_networks
 from training.posthoc_ema import reconstruct
 from training.run_folder import plain
 from utils import distributed
 from utils.cache import fingerprint
-from utils.config import without_nulls
 from utils.errors import ConfigError, DataError
-from utils.schema import bind
 
 if TYPE_CHECKING:
     from training.trainers.base import BaseTrainer
@@ -116,7 +115,9 @@ def continue_from(trainer: BaseTrainer, path: Path, state: State) -> None:
     trainer.saved_step = trainer.step
     trainer.say(f"{trainer.run.path}: continuing at step {trainer.step}, from {path}")
     before, steps = state["config"]["train"]["steps"], trainer.config.train.steps
-    if before != steps:
+    if steps < trainer.step:
+        trainer.say(f"train.steps={steps} has been passed: nothing is trained, raise it to go on")
+    elif before != steps:
         trainer.say(f"train.steps was {before}, is {steps}: schedules go by the new length from here on")
 
 
@@ -124,7 +125,8 @@ def start_from(trainer: BaseTrainer, path: str) -> None:
     """Begin a run with the whole state of another's checkpoint."""
     state = load_checkpoint(path)
     if trainer.config.train.start_step not in (0, state["step"]):
-        raise ConfigError(f"train.start_step={trainer.config.train.start_step}, but {path} is of step {state['step']}")
+        given = trainer.config.train.start_step
+        raise ConfigError(f"train.start_step={given}, but {path} is of step {state['step']}: leave it out")
     restore(trainer, state, path)
     trainer.initial_weights = {"kind": "train.checkpoint_path", **describe_file(path)}
     trainer.say(f"{trainer.run.path}: continuing at step {trainer.step}, from {path}")
@@ -158,33 +160,10 @@ def restore_memories(trainer: BaseTrainer, state: State) -> None:
         memory.load_state_dict(state.get("memories", {}).get(name, {}))
 
 
-def check_facts(trainer: BaseTrainer, state: State, path: str | Path, fix: str) -> None:
-    """Raise :class:`DataError` unless a checkpoint is of the classes and image sizes of the data."""
-    difference = Facts(**state["facts"]).difference(trainer.facts)
-    if difference:
-        raise DataError(f"{path} is of a model with {difference}: {fix}")
-
-
 def load_networks(trainer: BaseTrainer, state: State, path: str | Path) -> None:
     """Load every network's weights. Raises :class:`DataError` when shapes differ."""
     for name, network in trainer.networks.items():
         load_into(network, state["networks"][name], name, path)
-
-
-def check_networks(trainer: BaseTrainer, state: State, path: str | Path) -> None:
-    """Networks of the same shapes may still mean different things: the classes and arguments must be the same.
-
-    Raises :class:`ConfigError` naming the first that differs.
-    """
-    check_family(trainer, state, path)
-    theirs = bind(trainer.schema, state["config"])
-    for role in trainer.network_roles:
-        for key, then, now in (
-            (f"train.{role}", getattr(theirs.train, role), getattr(trainer.config.train, role)),
-            (f"{role}_args", getattr(theirs, f"{role}_args"), getattr(trainer.config, f"{role}_args")),
-        ):
-            if without_nulls({"": then}) != without_nulls({"": now}):
-                raise ConfigError(f"{path} was trained with {key}={then}, not {now}: use the config of its run")
 
 
 def describe_file(path: str | Path) -> dict[str, str]:
@@ -202,25 +181,23 @@ def describe_average(trainer: BaseTrainer) -> dict[str, Any]:
     return trainer.checkpoint.get("average", own)
 
 
-def check_family(trainer: BaseTrainer, state: State, path: str | Path) -> None:
-    if state["model_type"] != trainer.config.exp.model_type:
-        raise ConfigError(
-            f"{path} is a {state['model_type']} checkpoint, exp.model_type is {trainer.config.exp.model_type}"
-        )
-
-
 def open_for_inference(trainer: BaseTrainer) -> State:
-    """Open ``train.checkpoint_path``; the words ``latest`` and ``best`` are checkpoints of the run folder."""
+    """Open ``train.checkpoint_path``, a file or an exported model's folder.
+
+    The words ``latest`` and ``best`` are checkpoints of the run folder.
+    """
     path = trainer.config.train.checkpoint_path
     chosen = {"latest": trainer.run.latest(), "best": trainer.best.path()}
     if path in chosen:
         path = chosen[path]
         if path is None:
             word, folder = trainer.config.train.checkpoint_path, trainer.run.checkpoints
-            raise ConfigError(f"train.checkpoint_path={word}: there is no such checkpoint in {folder}")
+            fix = "train first, or name the run by exp.run_name (and exp.exp_dir)"
+            raise ConfigError(f"train.checkpoint_path={word}: there is no such checkpoint in {folder}; {fix}")
     if path is None:
         raise ConfigError("train.checkpoint_path=FILE is missing: name the checkpoint to study, or latest")
-    state = load_export(Path(path)) if Path(path).is_dir() else load_checkpoint(path)
+    exported = (Path(path) / "model.json").is_file()
+    state = load_export(Path(path)) if exported else load_checkpoint(path)
     check_networks(trainer, state, path)
     return {**state, "path": str(path)}
 

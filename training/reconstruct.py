@@ -43,9 +43,8 @@ class ReconstructStudy:
         grid = write_grid(trainer, pictures, folder.name)
         for name, value in results.items():
             trainer.say(f"{name}: {value:.4f}")
-        trainer.say(
-            f"metrics.json and autoencoder.safetensors are in {folder}, originals beside reconstructions: {grid}"
-        )
+        trainer.say(f"metrics.json is in {folder}, originals beside reconstructions: {grid}")
+        trainer.say(f"to train on its latents: codec_args.path={folder / 'autoencoder.safetensors'}")
 
 
 def write_grid(trainer: BaseAutoencoderTrainer, pictures: ImageDataset, name: str) -> Path:

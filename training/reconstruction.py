@@ -74,6 +74,11 @@ class ReconstructionValidation(Validation):
         super().__init__()
         self.reconstruct, self.dataset, self.judge, self.mark = reconstruct, dataset, judge, mark
 
+    def prepare(self) -> None:
+        """See the real images once."""
+        if self.judge is not None and self.judge.sets is not None:
+            self.judge.sets.features(ImageSet.of(self.dataset))
+
     def pictures(self) -> dict[str, Tensor]:
         return {"reconstructions": grid_of(self.reconstruct, self.dataset)}
 

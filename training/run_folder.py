@@ -17,6 +17,7 @@ from utils.files import TEMPORARY, delete_unfinished, whole_file
 from utils.schema import bind
 
 LOCK = ".lock"
+LONGEST = 200  # bytes of a run's name: a file system takes 255, and what is made of it is a little longer
 
 
 def run_name(config: CommonConfig) -> str:
@@ -24,6 +25,8 @@ def run_name(config: CommonConfig) -> str:
     name = config.exp.run_name or Path(config.exp.config_path).stem
     if name in (".", "..") or "/" in name or "\\" in name or name.startswith("."):
         raise ConfigError(f"exp.run_name={name}: a name, not a path; exp.exp_dir says where")
+    if len(os.fsencode(name)) > LONGEST:
+        raise ConfigError(f"exp.run_name={name[:20]}... has more than {LONGEST} bytes: choose a shorter one")
     return name
 
 
@@ -108,8 +111,11 @@ class RunFolder:
             self.handle = None
 
     def compare(self, recorded: dict, described: dict) -> None:
-        """Raise a :class:`ConfigError` naming the first key in which the two runs differ."""
-        for key in sorted(recorded.keys() | described.keys()):
+        """Raise a :class:`ConfigError` naming the first key in which the two runs differ.
+
+        ``<role>_args`` come last: another class has other arguments, and the class is what was changed.
+        """
+        for key in sorted(recorded.keys() | described.keys(), key=lambda key: (key.endswith("_args"), key)):
             difference = first_difference(recorded.get(key), described.get(key), [key])
             if difference:
                 name, old, new = difference

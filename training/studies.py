@@ -61,7 +61,8 @@ class SampleStudy:
         record = {"results": {}, "origin": origin(trainer, plan)}
         write_record(folder, record)
         if subject:
-            self.judge(trainer, Judgement(subject, analyses, images, plan.labels), record, folder)
+            judgement = Judgement(subject, analyses, images, plan.labels, trainer.facts.class_names)
+            self.judge(trainer, judgement, record, folder)
         elif judge and not trouble:
             trainer.say(f"not judged: metrics need {len(reference)} images with the classes of the test set")
         if trouble:
@@ -76,7 +77,7 @@ class SampleStudy:
         trainer.say(f"{trainer.stages}, {stages}")
         lines: list[str] = []
         try:
-            for name, finding in judgement.findings(trainer, folder / "photos"):
+            for name, finding in judgement.findings(folder / "photos"):
                 record["analyses"][name] = finding.record
                 lines += finding.lines
                 write_record(folder, record)

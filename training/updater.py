@@ -153,7 +153,7 @@ def freeze(networks: dict[str, nn.Module], prefixes: list[str]) -> None:
             parameter.requires_grad_(False)
     for name, network in networks.items():
         if not any(parameter.requires_grad for parameter in network.parameters()):
-            raise ConfigError(f"train.freeze leaves nothing to train in the {name}")
+            raise ConfigError(f"train.freeze leaves nothing to train in the {name}: freeze less of it")
 
 
 def trainable(network: nn.Module) -> list[nn.Parameter]:

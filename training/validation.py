@@ -1,7 +1,11 @@
 """What is looked at during training, with the averaged weights: a family says what by the kind of its validation."""
 
+from __future__ import annotations
+
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -11,18 +15,29 @@ from metrics.features import ImageSet
 from metrics.judge import Judge
 from training.data import Facts
 from training.evaluation import labels_like
+from utils.distributed import is_main
 from utils.images import class_grid, image_grid
+
+if TYPE_CHECKING:
+    from training.trainers.base import BaseTrainer
 
 ROWS, COLUMNS = 8, 8
 
 
 class Validation(ABC):
-    """A look at the averaged weights. Only the first process looks."""
+    """A look at the averaged weights. Only the first process looks.
 
-    SHARE = 0.1  # of the wall time, at most
+    It should take at most ``SHARE`` of the wall time. Which steps are validated is a function of the config alone, so
+    that identical runs log the same: a validation that takes longer is told of, not left out.
+    """
+
+    SHARE = 0.1
 
     def __init__(self):
         self.warned = False
+
+    def prepare(self) -> None:  # noqa: B027 - not all need anything
+        """Do what is done once and kept, before the first step: no validation is to pay for it."""
 
     @abstractmethod
     def pictures(self) -> dict[str, Tensor]:
@@ -32,11 +47,20 @@ class Validation(ABC):
     def figures(self) -> dict[str, float]:
         """Return numbers by name, which begins with ``val_``."""
 
-    def warn(self, share: float, say: Callable[[str], None]) -> None:
-        """Say once when validation has taken more than its share of the wall time."""
+    def warn(self, share: float, val_step: int, say: Callable[[str], None]) -> None:
+        """Say once that validation has taken more than its share of the time, and which ``train.val_step`` would do."""
         if share > self.SHARE and not self.warned:
-            say(f"validation has taken {share:.0%} of the time so far: raise train.val_step to save some")
+            longer = share / (1 - share) * (1 - self.SHARE) / self.SHARE  # so many times the steps between two
+            fix = f"train.val_step={math.ceil(val_step * longer)} would keep it to {self.SHARE:.0%}"
+            say(f"validation has taken {share:.0%} of the time so far: {fix}")
             self.warned = True
+
+
+def prepare_validation(trainer: BaseTrainer) -> None:
+    """Let a run's validation prepare, unless the run is at its end already."""
+    if is_main() and trainer.step < trainer.config.train.steps:
+        with trainer.clock.aside("reference"):
+            trainer.validation.prepare()
 
 
 def diversity(images: Tensor, labels: Tensor | None) -> float:
@@ -65,6 +89,11 @@ class QuickValidation(Validation):
         super().__init__()
         self.synthesize, self.facts, self.judge, self.real, self.num_images = synthesize, facts, judge, real, num_images
         self.mark = mark
+
+    def prepare(self) -> None:
+        """See the real images once."""
+        if self.judge is not None and self.real is not None:
+            self.judge.features(ImageSet.of(self.real))
 
     def pictures(self) -> dict[str, Tensor]:
         images, labels = self.examples()

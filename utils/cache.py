@@ -26,12 +26,12 @@ def fingerprint(*parts: Any) -> str:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write ``value`` to ``path`` whole or not at all, also when two processes write at once; makes the folder."""
-    try:
-        with whole_file(path) as file:
-            json.dump(value, file)
-    except OSError as error:
-        raise DataError(f"cannot write {path} ({error}): set MISE_CACHE to a folder with room") from error
+    """Write ``value`` to ``path`` whole or not at all, also when two processes write at once; makes the folder.
+
+    Raises ``OSError``: the caller knows which setting names another place.
+    """
+    with whole_file(path) as file:
+        json.dump(value, file)
 
 
 def read_json(path: Path) -> Any | None:
@@ -46,10 +46,14 @@ def cached_json(name: str, key: str, compute: Callable[[], Any]) -> Any:
     """Return the value kept as ``name/key`` in the cache folder; the first time it is computed, and kept.
 
     Values are what JSON holds other than ``null``. ``key`` must be a fingerprint of all that the value depends on.
+    Raises :class:`DataError` where the cache folder cannot be written.
     """
     path = cache_dir() / name / f"{key}.json"
     value = read_json(path)
     if value is None:
         value = compute()
-        write_json(path, value)
+        try:
+            write_json(path, value)
+        except OSError as error:
+            raise DataError(f"cannot write {path} ({error}): set MISE_CACHE to a folder with room") from error
     return value

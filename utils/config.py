@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError, YAMLError
 
-from utils.errors import ConfigError
+from utils.errors import ConfigError, did_you_mean
 
 Tree = dict[str, Any]
 ROLE_SECTIONS = ("train", "data")  # the sections whose keys name classes
@@ -46,20 +46,25 @@ def parse_overrides(arguments: list[str]) -> Tree:
     for argument in arguments:
         key, equals, _ = argument.partition("=")
         if not equals or not all(part.isidentifier() for part in key.split(".")):
-            like = (
-                ""
-                if equals or not argument.endswith((".yaml", ".yml"))
-                else f": for this file exp.config_path={argument}"
-            )
-            raise ConfigError(f"'{argument}' is not an override: write section.key=value{like}")
+            raise ConfigError(f"'{argument}' is not an override: write section.key=value{meant_by(argument)}")
         try:
             one = OmegaConf.to_container(OmegaConf.from_dotlist([argument]))
         except (OmegaConfBaseException, YAMLError, ValueError) as error:
-            raise ConfigError(f"'{argument}' cannot be read: {first_line(error)}") from error
+            quotes = "; a list with spaces needs quotes: 'key=[a, b]'" if "=[" in argument else ""
+            raise ConfigError(f"'{argument}' cannot be read: {first_line(error)}{quotes}") from error
         if find(tree, key.split(".")) is not None:
             raise ConfigError(f"{key} is given twice on the command line: keep one")
         tree = overlay(tree, one)
     return tree
+
+
+def meant_by(word: str) -> str:
+    """Say how a word of the command line that is no override was probably meant."""
+    if word.startswith("-"):
+        return ", without the dashes"
+    if word.endswith((".yaml", ".yml")) and "=" not in word:
+        return f": for this file exp.config_path={word}"
+    return ", without spaces around =" if word == "=" or "=" not in word else ""
 
 
 def read_file(path: Path, seen: tuple[Path, ...] = ()) -> Tree:
@@ -79,10 +84,13 @@ def read_file(path: Path, seen: tuple[Path, ...] = ()) -> Tree:
 
 def read_yaml(path: Path) -> Tree:
     """Read one YAML file as a mapping, interpolations untouched."""
+    if path.is_dir():
+        raise ConfigError(f"{path} is a folder: name a YAML file in it")
     try:
         tree = OmegaConf.to_container(OmegaConf.load(path))
     except FileNotFoundError:
-        raise ConfigError(f"there is no config file {path}") from None
+        near = did_you_mean(path.name, sorted(file.name for file in path.parent.glob("*.yaml")))
+        raise ConfigError(f"there is no config file {path}.{near}") from None
     except (OSError, UnicodeDecodeError, YAMLError, OmegaConfBaseException, ValueError) as error:
         raise ConfigError(f"{path} cannot be read as YAML: {first_line(error)}") from error
     if not isinstance(tree, dict):
@@ -163,5 +171,6 @@ def to_yaml(tree: Tree) -> str:
 def first_line(error: BaseException) -> str:
     """Say what is wrong in one line; of a YAML error what was found, and where."""
     if isinstance(error, MarkedYAMLError) and error.problem and error.problem_mark:
-        return f"{error.problem} (line {error.problem_mark.line + 1})"
+        tab = ": a tab? indent by spaces" if "cannot start any token" in error.problem else ""
+        return f"{error.problem} (line {error.problem_mark.line + 1}){tab}"
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,12 +1,14 @@
 """Several processes through ``torchrun``; everything here also works, and does nothing, for a single one."""
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 
 import torch
 from torch import Tensor, distributed
+from tqdm import tqdm
 
 from utils.errors import ConfigError
 from utils.failures import told_to_the_others
@@ -28,10 +30,14 @@ def is_main() -> bool:
 
 
 def say(line: str) -> None:
-    """Print a line, once however many processes there are; to nobody, if the terminal or the reader has gone."""
+    """Print a line, once however many processes there are; to nobody, if the terminal or the reader has gone.
+
+    A progress bar that is shown makes room: the line stands above it.
+    """
     if is_main():
         with suppress(OSError):
-            print(line, flush=True)
+            tqdm.write(line)
+            sys.stdout.flush()
 
 
 def barrier() -> None:
@@ -94,30 +100,31 @@ def same_everywhere(number: int, device: torch.device) -> bool:
     return bool(ends.sum() == 0)
 
 
-def choose_device(name: str) -> torch.device:
+def choose_device(name: str, key: str = "exp.device") -> torch.device:
     """Turn ``auto``, ``cpu``, ``cuda`` or ``cuda:1`` into a device; under torchrun a process takes its own GPU.
 
-    Raises :class:`ConfigError` for a word that is no device or a device that is not here.
+    ``key`` is what the command calls the setting. Raises :class:`ConfigError` for a word that is no device or a device
+    that is not here.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise ConfigError(f"exp.device={name} is not a device: use auto, cpu, cuda or cuda:0") from None
+        raise ConfigError(f"{key}={name} is not a device: use auto, cpu, cuda or cuda:0") from None
     if device.type == "cuda":
-        return choose_gpu(device)
+        return choose_gpu(device, key)
     if device.type != "cpu":
-        raise ConfigError(f"exp.device={name} is not supported: use exp.device=cpu, cuda or cuda:0")
+        raise ConfigError(f"{key}={name} is not supported: use {key}=cpu, cuda or cuda:0")
     return device
 
 
-def choose_gpu(device: torch.device) -> torch.device:
+def choose_gpu(device: torch.device, key: str) -> torch.device:
     if not torch.cuda.is_available():
-        raise ConfigError(f"exp.device={device}: PyTorch sees no GPU here; use exp.device=cpu")
+        raise ConfigError(f"{key}={device}: PyTorch sees no GPU here; use {key}=cpu")
     index = int(os.environ.get("LOCAL_RANK", 0)) if device.index is None else device.index
     if index >= torch.cuda.device_count():
-        raise ConfigError(f"exp.device={device}: there are {torch.cuda.device_count()} GPUs, counted from 0")
+        raise ConfigError(f"{key}={device}: there are {torch.cuda.device_count()} GPUs, counted from 0")
     torch.cuda.set_device(index)
     return torch.device("cuda", index)
 

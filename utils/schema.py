@@ -148,6 +148,9 @@ def explain(problem: dict, tree: Tree, known, where: str) -> str:
     """Say one validation error in one line: the key as it is written in the config, and the fix."""
     path = [str(part) for part in problem["loc"]]
     full = ".".join([where, *path] if where else path)
+    if problem["type"] in UNKNOWN and "." in path[-1]:
+        outer, inner = path[-1].split(".", 1)
+        return f"{full} is not a config key: dots are for the command line, in a file write {outer}: {{{inner}: ...}}"
     if problem["type"] in UNKNOWN:
         return f"{full} is not a config key.{did_you_mean(path[-1], known(path))}"
     if problem["type"] in MISSING:
@@ -158,6 +161,8 @@ def explain(problem: dict, tree: Tree, known, where: str) -> str:
     wish = (
         problem["msg"].replace("Input should", "it should").replace("array", "list").replace("an object", "a section")
     )
+    if problem["type"] == "list_type" and isinstance(problem["input"], str):
+        wish += f", [{problem['input']}]"
     return f"{full}={json.dumps(problem['input'])}: {wish}"
 
 

@@ -16,6 +16,6 @@ def export_autoencoder(
     write_network(path, network, autoencoders_registry.kind, described)
 
 
-def read_autoencoder(path: str | Path) -> tuple[Autoencoder, dict[str, Any]]:
+def read_autoencoder(path: str | Path, key: str = "path") -> tuple[Autoencoder, dict[str, Any]]:
     """Open an export, and what it says of itself. Raises as :func:`models.exported.read_network` does."""
-    return read_network(path, autoencoders_registry, study="reconstruct")
+    return read_network(path, autoencoders_registry, "reconstruct", key)

@@ -9,6 +9,7 @@ as many channels first (pixel unshuffle) and unfolds it last, which a CPU afford
 loss.
 """
 
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import torch.nn.functional as F
@@ -16,9 +17,8 @@ from torch import Tensor, nn
 
 from models.autoencoders.base import Autoencoder, Posterior
 from models.layers.blocks import GroupNorm, SelfAttention, conv3x3, resample
-from models.layers.checks import check_image_size
+from models.layers.checks import check_levels
 from models.registry import autoencoders_registry
-from utils.errors import ConfigError
 from utils.schema import Fraction, PositiveInt
 
 EPS = 1e-6  # of every group norm, as in the authors' code
@@ -77,23 +77,33 @@ def output(channels: int, out_channels: int) -> list[nn.Module]:
     return [GroupNorm(channels, EPS), nn.SiLU(), conv3x3(channels, out_channels)]
 
 
-def encoder_layers(widths: list[int], units: int, attention: bool, dropout: float) -> list[nn.Module]:
-    """Return the way from the first width down to the last: ``units`` residual units a resolution, then halved."""
-    layers: list[nn.Module] = []
-    for level, (before, width) in enumerate(zip([widths[0], *widths], widths)):
-        layers += [ResidualUnit(w, width, dropout) for w in [before] + [width] * (units - 1)]
-        layers += [Halve(width)] if level < len(widths) - 1 else []
-    return layers + middle(widths[-1], attention, dropout)
+@dataclass(frozen=True)
+class Shape:
+    """What encoder and decoder have in common."""
 
+    widths: list[int]  # channels at each resolution, from the largest
+    units: int  # residual units a resolution
+    attention: bool  # in the middle
+    dropout: float
 
-def decoder_layers(widths: list[int], units: int, attention: bool, dropout: float) -> list[nn.Module]:
-    """Return the way back up, with one residual unit more at each resolution."""
-    layers = middle(widths[-1], attention, dropout)
-    for level in reversed(range(len(widths))):
-        before, width = widths[min(level + 1, len(widths) - 1)], widths[level]
-        layers += [ResidualUnit(w, width, dropout) for w in [before] + [width] * units]
-        layers += [Double(width)] if level else []
-    return layers
+    def encoder(self, in_channels: int, out_channels: int) -> list[nn.Module]:
+        """Return the way from the first width down to the last: the units of a resolution, then halved."""
+        widths = self.widths
+        layers: list[nn.Module] = [conv3x3(in_channels, widths[0])]
+        for level, (before, width) in enumerate(zip([widths[0], *widths], widths)):
+            layers += [ResidualUnit(w, width, self.dropout) for w in [before] + [width] * (self.units - 1)]
+            layers += [Halve(width)] if level < len(widths) - 1 else []
+        return [*layers, *middle(widths[-1], self.attention, self.dropout), *output(widths[-1], out_channels)]
+
+    def decoder(self, in_channels: int, out_channels: int) -> list[nn.Module]:
+        """Return the way back up, with one residual unit more at each resolution."""
+        widths = self.widths
+        layers = [conv3x3(in_channels, widths[-1]), *middle(widths[-1], self.attention, self.dropout)]
+        for level in reversed(range(len(widths))):
+            before, width = widths[min(level + 1, len(widths) - 1)], widths[level]
+            layers += [ResidualUnit(w, width, self.dropout) for w in [before] + [width] * self.units]
+            layers += [Double(width)] if level else []
+        return [*layers, *output(widths[0], out_channels)]
 
 
 @autoencoders_registry.add_to_registry(name="kl_autoencoder")
@@ -118,28 +128,14 @@ class KLAutoencoder(Autoencoder):
         patch: Literal[1, 2, 4] = 1,
     ):
         super().__init__()
-        if not channel_mult:
-            raise ConfigError("channel_mult is empty: give it an entry for each resolution, such as [1, 2, 4]")
-        levels, folded = len(channel_mult), patch**2 * image_channels
-        self.factor = patch * 2 ** (levels - 1)
-        check_image_size(image_size, self.factor, f"patch {patch} with the {levels} levels of channel_mult")
-        self.latent_shape = (latent_channels, image_size // self.factor, image_size // self.factor)
-        widths = [mult * base_channels for mult in channel_mult]
-        settings = (widths, blocks_per_level, attention, dropout)
-        self.encoder = nn.Sequential(
-            nn.PixelUnshuffle(patch),
-            conv3x3(folded, widths[0]),
-            *encoder_layers(*settings),
-            *output(widths[-1], 2 * latent_channels),
-        )
+        self.image_channels, self.factor = image_channels, check_levels(image_size, patch, channel_mult)
+        side, folded = image_size // self.factor, patch**2 * image_channels
+        self.latent_shape = (latent_channels, side, side)
+        shape = Shape([mult * base_channels for mult in channel_mult], blocks_per_level, attention, dropout)
+        self.encoder = nn.Sequential(nn.PixelUnshuffle(patch), *shape.encoder(folded, 2 * latent_channels))
         self.to_moments = nn.Conv2d(2 * latent_channels, 2 * latent_channels, kernel_size=1)
         self.from_latent = nn.Conv2d(latent_channels, latent_channels, kernel_size=1)
-        self.decoder = nn.Sequential(
-            conv3x3(latent_channels, widths[-1]),
-            *decoder_layers(*settings),
-            *output(widths[0], folded),
-            nn.PixelShuffle(patch),
-        )
+        self.decoder = nn.Sequential(*shape.decoder(latent_channels, folded), nn.PixelShuffle(patch))
 
     def encode(self, x: Tensor) -> Posterior:
         """Return q(z | x), float32, for x [N, C, H, W]."""

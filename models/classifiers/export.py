@@ -50,27 +50,27 @@ def export_classifier(path: Path, network: nn.Module, described: Description) ->
     write_network(path, network, classifiers_registry.kind, asdict(described))
 
 
-def load_classifier(path: str | Path) -> Classifier:
+def load_classifier(path: str | Path, key: str = "path") -> Classifier:
     """Open a classifier of clean pictures, in eval mode on the CPU. Never runs code from the file.
 
-    Raises :class:`ConfigError` when there is no such file or it needs to be told the noise, :class:`DataError` when it
-    is no export of this project.
+    ``key`` is the setting that names it. Raises :class:`ConfigError` when there is no such file or it needs to be told
+    the noise, :class:`DataError` when it is no export of this project.
     """
-    network, described = read_classifier(path)
+    network, described = read_classifier(path, key)
     if described.arguments.get("noise_conditional"):
         raise ConfigError(f"{path} is a classifier of noisy pictures, for guidance: train one without train.levels")
     return Classifier(network, described, sha256_of(path)).eval()
 
 
-def load_noisy_classifier(path: str | Path) -> NoisyClassifier:
+def load_noisy_classifier(path: str | Path, key: str = "path") -> NoisyClassifier:
     """Open a classifier that is told how noisy pictures are, in eval mode on the CPU. Errors as above."""
-    network, described = read_classifier(path)
+    network, described = read_classifier(path, key)
     if not described.arguments.get("noise_conditional"):
         raise ConfigError(f"{path} was trained on clean pictures: train one with train.levels, such as lognormal")
     return NoisyClassifier(network, tuple(described.class_names)).eval()
 
 
-def read_classifier(path: str | Path) -> tuple[nn.Module, Description]:
+def read_classifier(path: str | Path, key: str = "path") -> tuple[nn.Module, Description]:
     """Build the network that a file describes, with its weights; nothing in it is trained any more."""
-    network, described = read_network(path, classifiers_registry, study="classify")
+    network, described = read_network(path, classifiers_registry, "classify", key)
     return network, Description(**described)

@@ -10,19 +10,17 @@ pooling, which a CPU affords; the last convolution of a block starts at zero, so
 (Goyal et al. 2017, section 5.1); shortcuts that change the size average and project (He et al. 2019, figure 2c).
 """
 
-from functools import partial
 from typing import Any, ClassVar, Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.layers.blocks import GroupNorm, conv3x3, resample, zero_init
-from models.layers.checks import check_image_size
+from models.layers.checks import check_levels
 from models.layers.embedding import NoiseAndLabelEmbedding
 from models.registry import classifiers_registry
 from utils.batch import Condition
 from utils.checks import check_images
-from utils.errors import ConfigError
 from utils.schema import Fraction, PositiveInt
 
 NOISE_CHANNELS = 64  # sinusoids that describe the noise
@@ -56,6 +54,14 @@ class PreActivationBlock(nn.Module):
         return self.skip(resample(x, self.how)) + self.conv2(F.relu(h))
 
 
+def residual_blocks(widths: list[int], per_level: int, norm: type[nn.Module], emb_dim: int | None) -> nn.ModuleList:
+    """Return a block for each width; the first of every level but the first level's halves height and width."""
+    return nn.ModuleList(
+        PreActivationBlock(before, width, halve=i > 0 and i % per_level == 0, norm=norm, emb_dim=emb_dim)
+        for i, (before, width) in enumerate(zip([widths[0], *widths], widths))
+    )
+
+
 @classifiers_registry.add_to_registry(name="resnet")
 class ResNet(nn.Module):
     """x [N, C, H, W] in [-1, 1], and c_noise [N] where it is ``noise_conditional``, into logits [N, num_classes].
@@ -86,21 +92,13 @@ class ResNet(nn.Module):
         dropout: Fraction = 0.0,
     ):
         super().__init__()
-        if not channel_mult:
-            raise ConfigError("channel_mult is empty: give it an entry for each resolution, such as [1, 2, 4, 8]")
-        levels = len(channel_mult)
-        check_image_size(image_size, patch * 2 ** (levels - 1), f"patch {patch} with {levels} levels in channel_mult")
-        self.image_channels, self.multiple = image_channels, patch * 2 ** (levels - 1)
+        self.image_channels, self.multiple = image_channels, check_levels(image_size, patch, channel_mult)
         emb_dim = 4 * NOISE_CHANNELS if noise_conditional else None
         self.embedding = NoiseAndLabelEmbedding(NOISE_CHANNELS, emb_dim, num_classes=0) if noise_conditional else None
         self.fold = nn.PixelUnshuffle(patch)
         widths = [base_channels * mult for mult in channel_mult for _ in range(blocks_per_level)]
         self.conv_in = conv3x3(patch**2 * image_channels, widths[0], bias=False)
-        new_block = partial(PreActivationBlock, norm=NORMS[norm], emb_dim=emb_dim)
-        self.blocks = nn.ModuleList(
-            new_block(before, width, halve=i > 0 and i % blocks_per_level == 0)
-            for i, (before, width) in enumerate(zip([widths[0], *widths], widths))
-        )
+        self.blocks = residual_blocks(widths, blocks_per_level, NORMS[norm], emb_dim)
         self.norm_out = NORMS[norm](widths[-1])
         self.dropout = nn.Dropout(dropout)
         self.to_logits = nn.Linear(widths[-1], num_classes)

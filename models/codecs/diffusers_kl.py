@@ -39,7 +39,7 @@ class DiffusersAutoencoderKL(LatentCodec):
         if image_size % factor or network.config.in_channels != image_channels:
             raise ConfigError(
                 f"this autoencoder takes images of {network.config.in_channels} channels and a multiple of {factor} "
-                f"pixels, the data has {image_channels} channels and {image_size} pixels"
+                f"pixels, the data has {image_channels} channels and {image_size} pixels: set data.image_size"
             )
         self.latent_shape = (network.config.latent_channels, image_size // factor, image_size // factor)
 
@@ -62,11 +62,13 @@ def autoencoder_class() -> type[nn.Module]:
 def open_folder(cls: type[nn.Module], path: str) -> nn.Module:
     """Read a model from files on this machine, without running anything in them."""
     if not (Path(path) / "config.json").is_file():
-        raise ConfigError(f"path={path} is no folder of an AutoencoderKL: it has no config.json")
+        fix = "name one that AutoencoderKL.save_pretrained wrote"
+        raise ConfigError(f"path={path} is no folder of an AutoencoderKL, it has no config.json: {fix}")
     try:
         return cls.from_pretrained(path, local_files_only=True, use_safetensors=True, low_cpu_mem_usage=False)
     except Exception as error:  # of a dozen kinds
-        raise DataError(f"{path} cannot be opened as an AutoencoderKL: {str(error).strip().splitlines()[0]}") from error
+        first = str(error).strip().splitlines()[0]
+        raise DataError(f"{path} cannot be opened as an AutoencoderKL ({first}): fetch the folder again") from error
 
 
 def foreign_origin(path: str) -> dict[str, Any]:

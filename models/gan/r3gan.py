@@ -58,7 +58,9 @@ class BottleneckBlock(nn.Module):
         super().__init__()
         inside = channels * expansion
         if inside % group_size:
-            raise ConfigError(f"group_size {group_size} does not divide {inside}, the channels inside a block")
+            raise ConfigError(
+                f"group_size {group_size} does not divide {inside}, the channels inside a block: take a divisor"
+            )
         self.widen = he_init(nn.Conv2d(channels, inside, 1), blocks**-0.25)
         self.mix = he_init(GroupedConv3x3(inside, group_size), blocks**-0.25)
         self.narrow = zero_init(nn.Conv2d(inside, channels, 1, bias=False))

@@ -11,6 +11,18 @@ def check_image_size(image_size: int, factor: int, why: str) -> None:
         raise ConfigError(f"data.image_size {image_size} is not a multiple of {factor}, which {why} needs")
 
 
+def check_levels(image_size: int, patch: int, channel_mult: list[int]) -> int:
+    """Return how much smaller than the image the last of the resolutions is: patch * 2^(levels - 1).
+
+    Raises :class:`ConfigError` where there is none, or the image cannot be divided so.
+    """
+    if not channel_mult:
+        raise ConfigError("channel_mult is empty: give it an entry for each resolution, such as [1, 2, 4]")
+    factor = patch * 2 ** (len(channel_mult) - 1)
+    check_image_size(image_size, factor, f"patch {patch} with the {len(channel_mult)} levels of channel_mult")
+    return factor
+
+
 def doublings(image_size: int, network: str) -> int:
     """Return how often 4 by 4 is doubled to the image size. Raises :class:`ConfigError` for another size."""
     check_image_size(image_size, 2 * START, network)

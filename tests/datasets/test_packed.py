@@ -126,7 +126,7 @@ def test_a_worker_gets_the_place_of_the_array_and_not_a_copy(make_folder, cache)
 
 def test_a_cache_that_cannot_be_written_is_one_line_with_the_fix(make_folder, tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(DataError, match="set MISE_CACHE"):
+    with pytest.raises(DataError, match="set MISE_CACHE, or dataset_args.cache_dir"):
         Packed(str(make_folder("d", {"a": 1})), 16, cache_dir=str(tmp_path / "file"))
 
 

@@ -124,6 +124,15 @@ def test_a_data_set_that_lost_images_is_not_taken_for_complete(make_folder, tmp_
         prepare(photos, tmp_path / "out")
 
 
+def test_a_disk_that_refuses_the_last_file_is_told_with_the_setting_that_names_another_place(
+    make_folder, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("datasets.prepare.RECORD", 300 * "x")  # no file system takes so long a name
+    with pytest.raises(DataError, match=r"(?s)cannot make .*: out= names another place"):
+        prepare(source(source=make_folder("photos", {"a": 4}), size=16, val_per_class=1), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_nothing_is_written_into_the_source(make_folder):
     photos = make_folder("photos", {"a": 4})
     with pytest.raises(DataError, match="lies inside of the source"):
@@ -159,6 +168,7 @@ def test_no_argument_prints_how_to_use_it(capsys, monkeypatch):
         (["size=32"], "source is missing"),
         (["source=photos", "size=1.5"], "size=1.5"),
         (["source=photos", "size=0"], "size=0"),
+        (["source=photos", "size=100000"], "size=100000: it should be less than or equal to 4096"),
         (["source=photos", "on_bad_image=ignore"], "on_bad_image"),
         (["source=nowhere"], "there is no nowhere"),
         (["photos"], "'photos' is not an override"),

@@ -21,7 +21,7 @@ CLASSES = ["cake", "soup"]
 
 
 class Colours(nn.Module):
-    """The mean of each channel."""
+    """The mean of each channel, as often as ``dims`` asks."""
 
     choices = (3, 64)
     batch_size = {"cpu": 64}
@@ -33,7 +33,7 @@ class Colours(nn.Module):
         self.dims = dims
 
     def forward(self, images: Tensor) -> Tensor:
-        return images.float().mean((2, 3))
+        return images.float().mean((2, 3)).repeat(1, 22)[:, : self.dims]
 
 
 @pytest.fixture(autouse=True)

@@ -22,7 +22,7 @@ from utils.errors import ConfigError, MetricError
 from utils.schema import bind
 
 ROOT = Path(__file__).parents[2]
-DIMS = "metrics_args.fid.dims=64"
+DIMS, FID64 = "metrics_args.fid.dims=64", {"fid": {"dims": 64}}
 
 
 def settings(**values) -> Settings:
@@ -120,6 +120,19 @@ def test_what_an_analysis_misses_is_told_before_the_long_work(folders, tmp_path)
         )
 
 
+def test_what_cannot_be_compared_is_told_before_the_training_images_are_opened(folders, write):
+    fake = write(pictures([4, 3], seed=2, size=16), "fewer")
+    with pytest.raises(MetricError, match="7 generated images, 8 real"):
+        compare_folders(settings(real=folders["real"], fake=fake, train="no/such/folder", metrics_args=FID64))
+
+
+def test_a_home_folder_may_be_written_as_a_tilde(folders, monkeypatch, capsys):
+    monkeypatch.setenv("HOME", str(folders["real"].parent))
+    monkeypatch.setattr(sys, "argv", ["evaluate.py", "real=~/real", "fake=~/fake", "metrics=[fid]", DIMS, "out=~/r"])
+    evaluate_main()
+    assert json.loads((folders["real"].parent / "r").read_text())["origin"]["settings"]["real"] == str(folders["real"])
+
+
 class Failing(Analysis):
     """Finds out in the middle that it cannot."""
 
@@ -159,6 +172,8 @@ def test_the_same_folder_twice_has_no_distance(folders):
         (["reel=x"], r"reel is not a config key. Did you mean 'real'\?"),
         (["protocol=png"], "protocol"),
         ([DIMS], "real=DIR is missing"),
+        (["real=x", "fake=y", "device=gpu"], "^device=gpu is not a device: use auto, cpu, cuda or cuda:0$"),
+        (["real=x", "fake=y", "device=mps"], "^device=mps is not supported: use device=cpu"),
     ],
 )
 def test_wrong_words_are_one_line(words, message, random_weights):

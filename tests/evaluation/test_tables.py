@@ -32,6 +32,12 @@ def test_a_single_seed_shows_the_metric_s_own_standard_error():
     assert len(result_table(RECORD).splitlines()) == 3  # errors have no lines of their own
 
 
+def test_without_a_floor_there_are_no_empty_columns():
+    table = result_table({**RECORD, "analyses": {}})
+    assert table.splitlines()[0].split() == ["value", "+-"]
+    assert table.splitlines()[1].split() == ["fid768", "0.5", "0.01"]
+
+
 def test_a_floor_alone_is_a_table_too():
     assert result_table({**RECORD, "results": {}}).splitlines()[1].split() == ["fid768", "0.2", "0.005"]
 

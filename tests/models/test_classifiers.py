@@ -129,7 +129,8 @@ def test_a_plain_classifier_cannot_guide(exported):
 
 
 def test_what_is_no_export_is_one_line(tmp_path, exported):
-    with pytest.raises(ConfigError, match="there is no classifier"):
+    said = "^path=.*/none.safetensors: there is no such classifier; near it lie .*/classifier.safetensors; the study"
+    with pytest.raises(ConfigError, match=said):
         read_classifier(tmp_path / "none.safetensors")
     (tmp_path / "bad.safetensors").write_bytes(b"no weights")
     with pytest.raises(DataError, match="damaged or no safetensors file"):

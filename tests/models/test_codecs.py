@@ -120,7 +120,7 @@ def test_latents_that_are_all_equal_or_not_numbers_are_one_line(tmp_path, images
 
 
 def test_files_that_are_none_are_one_line(tmp_path):
-    with pytest.raises(ConfigError, match="there is no autoencoder .*the study `reconstruct`"):
+    with pytest.raises(ConfigError, match="there is no such autoencoder; the study `reconstruct`"):
         AutoencoderCodec(16, 3, str(tmp_path / "none.safetensors"))
     (tmp_path / "bad.safetensors").write_bytes(b"no weights")
     with pytest.raises(DataError, match="damaged or no safetensors file"):
@@ -130,7 +130,7 @@ def test_files_that_are_none_are_one_line(tmp_path):
 @pytest.mark.parametrize(
     ("damage", "error", "message"),
     [
-        ("config.json", ConfigError, "has no config.json"),
+        ("config.json", ConfigError, "has no config.json: name one that"),
         ("diffusion_pytorch_model.safetensors", DataError, "cannot be opened as an AutoencoderKL"),
     ],
 )

@@ -9,6 +9,7 @@ from report.best import CHOICES, Best, Settings
 from training.posthoc_ema import coefficients, gamma_of, product
 from utils.config import load_tree
 from utils.errors import ConfigError, DataError
+from utils.schema import bind
 
 ROOT = Path(__file__).parents[2]
 CONFIG = "configs/quickstart.yaml"  # batches of 32
@@ -116,6 +117,11 @@ def test_the_metric_has_the_name_of_its_dims(tmp_path):
     assert best.record["width"] == "inference.ema_width=0.1"
     with pytest.raises(ConfigError, match="metric=kid is not among the results: fid_se, fid"):
         Pretended(settings(tmp_path / "kid", metric="kid")).run()
+
+
+def test_a_metric_of_which_much_is_good_is_refused_as_the_lowest_is_chosen():
+    with pytest.raises(ConfigError, match="metric=.*recall.*'fid' or 'kid'"):
+        bind(Settings, {"config": "x", "out": "y", "metric": "recall"})
 
 
 def test_a_family_that_makes_no_images_has_no_best_model(tmp_path):

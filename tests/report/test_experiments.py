@@ -92,7 +92,7 @@ def test_what_is_kept_is_not_made_again(kept, experiments_folder):
 
 def test_the_way_ends_in_the_samples_of_the_same_noise(kept):
     with Image.open(kept / "plain" / "seed0" / "way.png") as way:
-        assert way.size == (8 * 18 + 2, 4 * 18 + 2)  # eight stops of four images of 16 pixels
+        assert way.size == (8 * 98 + 2, 4 * 98 + 2)  # eight stops of four images of 16 pixels, each of them six wide
 
 
 @pytest.mark.parametrize(

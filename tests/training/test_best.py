@@ -41,6 +41,12 @@ def test_an_equal_figure_is_no_better(tmp_path):
     assert not remember(tmp_path, 2, {"val_fid": 1.0})
 
 
+def test_a_figure_that_is_no_number_is_never_the_best(tmp_path):
+    assert not remember(tmp_path, 1, {"val_fid": float("nan")})
+    assert remember(tmp_path, 2, {"val_fid": 3.0})
+    assert not remember(tmp_path, 3, {"val_fid": float("nan")})
+
+
 def test_a_best_checkpoint_that_is_gone_counts_no_more(tmp_path):
     remember(tmp_path, 1, {"val_fid": 1.0})
     (tmp_path / checkpoint_name(1)).unlink()

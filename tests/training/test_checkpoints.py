@@ -3,6 +3,7 @@
 import os
 import pickle
 import random
+import re
 import zipfile
 from pathlib import Path
 
@@ -82,9 +83,40 @@ def one_line(path: Path, error: type) -> str:
 
 
 def test_a_missing_file_names_the_key_that_named_it(tmp_path):
-    assert one_line(tmp_path / "none.pt", ConfigError).startswith("train.checkpoint_path: there is no checkpoint")
-    with pytest.raises(ConfigError, match=r"^train\.init_from: "):
+    assert one_line(tmp_path / "none.pt", ConfigError).startswith("train.checkpoint_path=")
+    with pytest.raises(ConfigError, match=r"^train\.init_from="):
         load_checkpoint(tmp_path / "none.pt", "train.init_from")
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("runs/dishes", "this is a folder; there are {}: write train.init_from={}/step_00001500.pt"),
+        ("runs/dishes/checkpoints", "this is a folder; there are {}: write train.init_from={}/step_00001500.pt"),
+        ("runs/dishes/last.pt", "there is no such checkpoint; there are {}: write train.init_from={}/step_00001500.pt"),
+        ("runs/dishes/checkpoints/step_750.pt", "there are {}: write train.init_from={}/step_00000750.pt"),
+        ("runs/dishes/checkpoints/step_00001400.pt", "there are {}: write train.init_from={}/step_00001500.pt"),
+        ("runs", "this folder holds no exported model and no checkpoint: name one, such as runs/NAME/checkpoints"),
+        ("runs/nobody", "there is no such file and no checkpoint: name one, such as runs/NAME/checkpoints"),
+        ("runs/model", "this is an exported model, which inference.py opens: name a checkpoint, such as runs/NAME"),
+        ("latest", "this word is for train.checkpoint_path of inference.py: name a file"),
+    ],
+)
+def test_a_folder_or_a_misspelt_step_is_told_which_file_may_be_meant(tmp_path, monkeypatch, written, said):
+    monkeypatch.chdir(tmp_path)
+    folder = Path("runs/dishes/checkpoints")
+    for file in (*(folder / f"step_{step:08d}.pt" for step in (1, 375, 750, 1500)), Path("runs/model/model.json")):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    expected = said.format("step_00000375.pt, step_00000750.pt, step_00001500.pt", folder)
+    with pytest.raises(ConfigError, match=rf"^train\.init_from={written}: .*{re.escape(expected)}"):
+        load_checkpoint(written, "train.init_from")
+
+
+def test_a_damaged_file_is_told_with_the_key_that_named_it(tmp_path):
+    (tmp_path / "a.pt").write_bytes(b"nothing")
+    with pytest.raises(DamagedError, match=r"name another by train\.guide_path$"):
+        load_checkpoint(tmp_path / "a.pt", "train.guide_path")
 
 
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.3, 0.9, 0.999])

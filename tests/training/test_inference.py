@@ -167,6 +167,22 @@ def test_the_floor_stands_beside_the_value(trained, tmp_path, colours, capsys):
     assert set(record["analyses"]) == {"floor", "memorisation", "per_class"}
 
 
+def test_metrics_and_analyses_share_one_pass_over_the_generated_images(trained, tmp_path, monkeypatch):
+    seen = []
+
+    class Counting(Colours):
+        def forward(self, images):
+            seen.append(len(images))
+            return super().forward(images)
+
+    monkeypatch.setitem(features_registry.classes, "inception", Counting)
+    monkeypatch.setenv("MISE_CACHE", str(tmp_path / "cache"))
+    analyses = ["inference.analyses=[per_class]", "inference.seeds=2"]
+    infer(trained, "gan", tmp_path / "out", *METRICS, *analyses, "exp.seed=9")
+    assert sum(seen) == 40 + 2 * 40  # the reference, and the images of each seed
+    assert "per_class" in record_of(tmp_path / "out")["analyses"]
+
+
 def test_an_unknown_analysis_is_one_line(trained, tmp_path, capsys):
     with pytest.raises(SystemExit) as stop:
         infer(trained, "gan", tmp_path / "out", "inference.analyses=[flor]")
@@ -227,7 +243,7 @@ def test_a_guide_that_is_not_there_is_one_line(trained, tmp_path, capsys):
     with pytest.raises(SystemExit) as stop:
         infer(trained, "diffusion", tmp_path / "a", "train.guidance=auto", "train.guide_path=nowhere.pt")
     error = capsys.readouterr().err
-    assert stop.value.code == 2 and "train.guide_path: there is no checkpoint nowhere.pt" in error
+    assert stop.value.code == 2 and "train.guide_path=nowhere.pt: there is no such file" in error
 
 
 def test_truncation_draws_images_of_a_style_generator_together_and_stands_in_the_record(tmp_path):

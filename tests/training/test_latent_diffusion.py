@@ -197,7 +197,10 @@ def test_a_unet_too_deep_for_the_latents_says_that_they_are_meant(codec_file, tm
     [
         ({"train.codec": "autoencoder"}, "codec_args.path is missing"),
         ({"codec_args": {"path": "x"}}, "codec_args.path is not a config key: IdentityCodec takes none, remove it"),
-        (latent("no/such.file"), "there is no autoencoder no/such.file: the study `reconstruct`"),
+        (
+            latent("no/such.file"),
+            "codec_args: path=no/such.file: there is no such autoencoder; the study `reconstruct`",
+        ),
         ({"train.codec": "autoencodr"}, "train.codec: 'autoencodr' is no codec. Did you mean 'autoencoder'?"),
         (
             latent("x", **{"train.guidance": "classifier", "train.guide_path": "y"}),

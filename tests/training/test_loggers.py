@@ -14,6 +14,7 @@ from training.loggers.base import Logger
 from training.loggers.folder import Folder
 from training.loggers.weights_and_biases import wandb_key_found
 from training.run_folder import RunFolder
+from utils.distributed import say
 
 IMAGE = torch.arange(3 * 8 * 8, dtype=torch.uint8).view(3, 8, 8)
 
@@ -94,6 +95,15 @@ def test_a_file_gets_lines_and_the_time_left(tmp_path, capsys, monkeypatch):
     loggers.close()
     lines = ["step 6: loss 0.5, images_per_second 20, left 0:00:06", "step 6: val_quick20_fid 123.46"]
     assert capsys.readouterr().out.splitlines() == lines
+
+
+def test_what_a_run_says_stands_above_the_bar(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    loggers = open_loggers(run_of(tmp_path, "train.steps=10"), step=4)
+    say("validation has taken long")
+    loggers.close()
+    line = next(line for line in capsys.readouterr().out.splitlines() if "validation" in line)
+    assert line.rpartition("\r")[2] == "validation has taken long"
 
 
 def test_a_terminal_shows_losses_on_the_bar_and_judgements_on_a_line(tmp_path, capsys, monkeypatch):

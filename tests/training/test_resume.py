@@ -1,5 +1,7 @@
 """The same command again continues a run, and ends in the same bits."""
 
+import re
+
 import pytest
 import torch
 from torchvision.io import write_png
@@ -33,6 +35,21 @@ def test_a_run_that_crashed_and_went_on_ends_in_the_same_bits(family, crash_at, 
     logs = [(tmp_path / name / family / "metrics.jsonl").read_text() for name in ("unbroken", "broken")]
     assert logs[0] == logs[1]
     assert [line.split(",")[0] for line in logs[0].splitlines()] == [f'{{"step": {step}' for step in (2, 4, 4, 6, 7, 7)]
+
+
+def test_a_run_whose_minutes_are_over_saves_and_goes_on_in_the_same_bits(tmp_path, capsys):
+    """Before a notebook's limit: after 0.6 seconds, which the fourth step outlasts however fast the machine is."""
+    config = write_config(tmp_path, "diffusion", FRAGILE["diffusion"])
+    run(config, tmp_path / "unbroken")
+    capsys.readouterr()
+    run(config, tmp_path / "stopped", slow_at=4, more="train.stop_after_minutes=0.01")
+    stopped = int(re.search(r"step (\d) of 7: the same command goes on from here", capsys.readouterr().out)[1])
+    assert stopped <= 4
+    saved = [path.stem for path in (tmp_path / "stopped" / "diffusion" / "checkpoints").glob("*.pt")]
+    assert stopped == 0 or f"step_{stopped:08d}" in saved
+    run(config, tmp_path / "stopped")
+    assert Fragile.calls == 7 - stopped
+    assert_same(final_state(tmp_path / "unbroken", "diffusion"), final_state(tmp_path / "stopped", "diffusion"))
 
 
 def test_every_average_goes_on_too(tmp_path):
@@ -78,6 +95,16 @@ def test_more_steps_continue_a_finished_run(tmp_path, capsys):
     train.main(words(config, tmp_path, "train.steps=9"))
     assert "train.steps was 7, is 9: schedules go by the new length from here on" in capsys.readouterr().out
     assert (tmp_path / "gan" / "checkpoints" / "step_00000009.pt").exists()
+
+
+def test_fewer_steps_than_are_done_say_that_nothing_is_trained(tmp_path, capsys):
+    config = write_config(tmp_path, "gan")
+    train.main(words(config, tmp_path))
+    capsys.readouterr()
+    train.main(words(config, tmp_path, "train.steps=5"))
+    out = capsys.readouterr().out
+    assert "train.steps=5 has been passed: nothing is trained, raise it to go on" in out
+    assert "schedules" not in out
 
 
 def test_another_config_in_the_same_folder_is_refused_with_both_ways_out(tmp_path, capsys):

@@ -42,6 +42,12 @@ def test_a_name_cannot_lead_out(tmp_path, name):
         folder_of(tmp_path, f"exp.run_name='{name}'")
 
 
+def test_a_name_that_no_file_system_takes_is_refused(tmp_path):
+    assert folder_of(tmp_path, f"exp.run_name={'я' * 100}").path.name == "я" * 100
+    with pytest.raises(ConfigError, match=r"more than 200 bytes: choose a shorter one"):
+        folder_of(tmp_path, f"exp.run_name={'я' * 101}")
+
+
 def test_opening_writes_the_config_and_what_the_run_is_made_with(tmp_path):
     run = start(tmp_path, "train.steps=9")
     assert read_yaml(run.path / "config.yaml") == plain(run.config)
@@ -80,6 +86,7 @@ def test_a_run_from_before_a_key_existed_continues(tmp_path):
     ("overrides", "key", "old", "new"),
     [
         (["gen_optimizer_args.lr=0.5"], "gen_optimizer_args.lr", "0.0002", "0.5"),
+        (["train.gen_optimizer=adamw"], "train.gen_optimizer", '"adam"', '"adamw"'),  # not the arguments it drops
         (["exp.seed=1"], "exp.seed", "42", "1"),
         (["data.train_batch_size=16"], "data.train_batch_size", "8", "16"),
         (["gen_losses={hinge_gen: 1.0}"], "gen_losses.hinge_gen", "null", "1.0"),

@@ -1,15 +1,20 @@
 """What a command does with an error: one line and a status for the user's, a traceback for ours."""
 
 import errno
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from training.window import TrainingError
 from utils.command import command
 from utils.errors import ConfigError, DataError, MetricError, UserError
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
@@ -52,6 +57,8 @@ def test_a_command_keeps_its_name_and_arguments(capsys):
         (torch.OutOfMemoryError("CUDA out of memory"), 2, "train.accumulate=2"),
         (torch.OutOfMemoryError("CUDA out of memory"), 2, "train.recompute=true"),
         (OSError(errno.ENOSPC, "No space left on device", "runs/a.png"), 2, "runs/a.png cannot be written"),
+        (OSError(errno.ENOTDIR, "Not a directory", "README.md/gan"), 2, "README.md/gan cannot be written"),
+        (OSError(errno.ENAMETOOLONG, "File name too long", "runs/aaa"), 2, "File name too long"),
         (KeyboardInterrupt(), 130, "Ctrl-C"),
     ],
 )
@@ -65,6 +72,15 @@ def test_a_full_gpu_a_full_disk_and_ctrl_c_are_one_line(capsys, error, status, f
     out, err = capsys.readouterr()
     assert stopped.value.code == status
     assert fix in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("ask", [lambda: np.empty(2**58, np.uint8), lambda: torch.empty(2**58, dtype=torch.uint8)])
+def test_what_the_machine_s_memory_does_not_hold_is_one_line(capsys, ask):
+    with pytest.raises(SystemExit) as stopped:
+        command(ask)()
+    err = capsys.readouterr().err
+    assert stopped.value.code == 2
+    assert err.startswith("error: the machine's memory does not hold this") and err.count("\n") == 1
 
 
 def test_other_errors_of_the_system_keep_their_traceback():
@@ -91,3 +107,25 @@ def test_a_reader_that_goes_away_leaves_no_traceback():
     )
     told = subprocess.run(f'{sys.executable} -c "{script}" | head -c 1', shell=True, capture_output=True, text=True)
     assert told.stderr == ""
+
+
+WHEN_TORCH_IS_LOOKED_FOR = """
+import importlib.abc, os, runpy, signal, sys
+class Watch(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == "torch": {happens}
+sys.meta_path.insert(0, Watch())
+runpy.run_path("{script}", run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize("script", ["train.py", "inference.py", "evaluate.py"])
+def test_ctrl_c_while_a_command_is_still_importing_leaves_no_traceback(script):
+    def told(happens: str) -> subprocess.CompletedProcess:
+        code = WHEN_TORCH_IS_LOOKED_FOR.format(happens=happens, script=script)
+        return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+
+    stopped = told("os.kill(os.getpid(), signal.SIGINT)")
+    assert (stopped.returncode, stopped.stdout, stopped.stderr) == (-signal.SIGINT, "", "")  # a shell shows 130
+    broken = told("raise RuntimeError('ours')")
+    assert "Traceback" in broken.stderr and "ours" in broken.stderr

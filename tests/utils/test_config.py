@@ -132,6 +132,33 @@ def test_floats_in_a_file_have_the_same_type_as_on_the_command_line(files):
     assert [type(value) for value in tree["a"].values()] == [float, float, int, float]
 
 
+@pytest.mark.parametrize(
+    ("word", "fix"),
+    [
+        ("--a=3", "without the dashes"),
+        ("--config", "without the dashes"),
+        ("a.b", "without spaces around ="),
+        ("=", "without spaces around ="),
+        ("configs/a.yaml", "for this file exp.config_path=configs/a.yaml"),
+        ("a=[1,", "a list with spaces needs quotes: 'key=[a, b]'"),
+    ],
+)
+def test_a_word_that_is_no_override_is_told_how_it_was_meant(word, fix):
+    with pytest.raises(ConfigError) as refused:
+        parse_overrides([word])
+    assert str(refused.value).endswith(fix)
+
+
+def test_a_tab_in_a_file_is_told_with_the_fix(files):
+    with pytest.raises(ConfigError, match=r"\(line 2\): a tab\? indent by spaces"):
+        load(files(run="train:\n\tsteps: 3"))
+
+
+def test_a_folder_is_no_config_file(tmp_path):
+    with pytest.raises(ConfigError, match=r"is a folder: name a YAML file in it"):
+        load_tree([f"exp.config_path={tmp_path}"])
+
+
 @pytest.mark.parametrize("word", ["a", "a.b", "=3", "a.=3", ".a=3", "a b=3", "1.2=3", "--a=3", "a[0]=3", "${a}=3", ""])
 def test_what_is_not_section_key_value_is_no_override(word):
     with pytest.raises(ConfigError, match=r"is not an override: write section\.key=value"):

@@ -26,7 +26,7 @@ from training.run_folder import RunFolder
 from training.speed import Speedometer
 from training.stepping import BatchFeed, MicroBatch, build_augmentations
 from training.updater import Updater, freeze, placed, trainable
-from training.validation import Validation
+from training.validation import Validation, prepare_validation
 from training.window import LossWindow, complaints, means
 from utils import distributed
 from utils.class_registry import ClassRegistry
@@ -152,8 +152,9 @@ class BaseTrainer(ABC):
             self.run.list_left_out(self.data.leaks)
         distributed.barrier()
         self.speedometer = Speedometer.of(self)
-        self.loggers = open_loggers(self.run, self.step)
         self.clock = Clock(self.device, self.config.train.stop_after_minutes, self.config.train.checkpoint_minutes)
+        prepare_validation(self)
+        self.loggers = open_loggers(self.run, self.step)
         self.feed = BatchFeed(self.data, self.config, self.share, self.device, self.step, self.batches_per_step)
         self.feed.waiting = self.clock.waiting
 
@@ -214,7 +215,7 @@ class BaseTrainer(ABC):
                 figures = self.validation.figures() | {"val_ema_distance": distance}
                 self.loggers.scalars(self.step, figures)
             self.loggers.alarms(self.step, self.alarms.look(figures))
-            self.validation.warn(self.clock.share("validation"), self.say)
+            self.validation.warn(self.clock.share("validation"), self.config.train.val_step, self.say)
         if distributed.any_process(distributed.is_main() and self.best.is_better(figures), self.device):
             self.save_checkpoint(best=figures)  # which drops the one that was best before
 
@@ -235,8 +236,7 @@ class BaseTrainer(ABC):
         """Say how far the run is and where everything lies; after a signal, exit as its sender expects."""
         end = "finished" if self.step >= self.config.train.steps else "the same command goes on from here"
         self.say(f"step {self.step} of {self.config.train.steps}: {end}\nrun folder: {self.run.path}")
-        if self.clock.signal is not None:
-            raise SystemExit(128 + self.clock.signal)
+        self.clock.exit_if_asked()
 
     def setup_inference(self) -> None:
         """Open ``train.checkpoint_path`` and keep its averaged weights. Needs no data: the file knows the classes."""
