@@ -33,14 +33,19 @@ check: $(VENV)/.installed-dev lint
 soak: $(VENV)/.installed-dev
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --durations 10 tests/faults
 
-# Speed, beside other projects that are measured at the same time: one table. About half an hour on 2 cores.
+# Speed, beside other projects that are measured at the same time: one table. About half an hour on 2 idle cores.
+# GO_ON=true goes on after an interruption, RUN=[data,trainer] measures these, ROUNDS=3 is quicker.
+RUN     ?= all
+GO_ON   ?= false
+ROUNDS  ?= 7
+MINUTES ?= 8
 bench: $(BENCH)/.installed
-	$(BENCH)/bin/python -m benchmarks run=all out=report/speed/cpu.json device=cpu
+	$(BENCH)/bin/python -m benchmarks run=$(RUN) out=report/speed/cpu.json device=cpu rounds=$(ROUNDS) go_on=$(GO_ON)
 
 # The same on a GPU: ten minutes, and nothing else is needed. BENCH_PY=python3 takes an environment that is there.
 BENCH_PY ?= $(BENCH)/bin/python
 bench-gpu: $(if $(filter $(BENCH)/bin/python,$(BENCH_PY)),$(BENCH)/.installed)
-	$(BENCH_PY) -m benchmarks run=all out=report/speed/gpu.json device=cuda rounds=5 minutes=8
+	$(BENCH_PY) -m benchmarks run=$(RUN) out=report/speed/gpu.json device=cuda rounds=5 minutes=$(MINUTES) go_on=$(GO_ON)
 
 lint: $(VENV)/.installed-dev
 	$(PY) -m ruff check .

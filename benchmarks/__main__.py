@@ -2,11 +2,12 @@
 
     python3 -m benchmarks run=all [key=value ...]
 
-run=[...] chooses among preset, data, packing, trainer, diffusers, ddpm_pytorch, features, distance, evaluation, start,
-variants, threads; device=auto; images=DIR class folders (default: the training folder of FOOD101_DIR, or drawn
-dishes); rounds=7; after minutes=N nothing new begins; out=FILE.json keeps every row. Peers that are not installed are
-left out, and named: requirements-bench.txt has them. On a CPU what runs in this process is measured in processor time,
-on one thread, so that what others do there does not count.
+run=[...] chooses among preset, diffusers, ddpm_pytorch, evaluation, start, trainer, data, variants, features, packing,
+distance, processes, threads, which is their order; device=auto; images=DIR class folders (default: the training folder
+of FOOD101_DIR, or drawn dishes); rounds=7; after minutes=N nothing new begins; out=FILE.json keeps every row, beside
+those of other benchmarks that this machine has written there; go_on=true runs only what that file does not hold yet.
+Peers that are not installed are left out, and named: requirements-bench.txt has them. On a CPU what runs in this
+process is measured in processor time, on one thread, so that what others do there does not count.
 """
 
 import json
@@ -14,37 +15,37 @@ import os
 import platform
 import tempfile
 import time
-import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import torch
 
-from benchmarks import judging, loading, packing, peers, preset, start, stepping, threads, whole_evaluation
-from benchmarks.measuring import HEADER, Place, Row, draw_images
+from benchmarks import judging, loading, packing, peers, preset, processes, start, stepping, threads, whole_evaluation
+from benchmarks.measuring import HEADER, Place, Row, attempt, draw_images
 from evaluation.tables import aligned
 from utils.command import command_of
 from utils.distributed import choose_device
 from utils.files import whole_file
 from utils.schema import PositiveFloat, PositiveInt, section
 
-Names = Literal[
-    "preset", "data", "packing", "trainer", "diffusers", "ddpm_pytorch", "features", "distance", "evaluation",
-    "start", "variants", "threads",
+Names = Literal[  # in the order in which they run: what has a goal on a GPU first
+    "preset", "diffusers", "ddpm_pytorch", "evaluation", "start", "trainer", "data", "variants", "features", "packing",
+    "distance", "processes", "threads",
 ]  # fmt: skip
 BENCHMARKS: dict[str, Callable[[Place], list[Row]]] = {
     "preset": preset.measure,
-    "data": loading.measure,
-    "packing": packing.measure,
-    "trainer": stepping.overhead,
     "diffusers": peers.measure_diffusers,
     "ddpm_pytorch": peers.measure_ddpm_pytorch,
-    "features": judging.measure_features,
-    "distance": judging.measure_distance,
     "evaluation": whole_evaluation.measure,
     "start": start.measure,
+    "trainer": stepping.overhead,
+    "data": loading.measure,
     "variants": stepping.variants,
+    "features": judging.measure_features,
+    "packing": packing.measure,
+    "distance": judging.measure_distance,
+    "processes": processes.measure,
     "threads": threads.measure,
 }
 DRAWN = 2000  # dishes, where there is no folder of images
@@ -60,41 +61,64 @@ class Settings:
     rounds: PositiveInt = 7
     minutes: PositiveFloat | None = None
     out: str | None = None
+    go_on: bool = False
 
 
 @command_of(Settings)
 def main(settings: Settings) -> None:
-    names = list(BENCHMARKS) if settings.run == "all" else settings.run
+    names = list(get_args(Names)) if settings.run == "all" else settings.run
     with tempfile.TemporaryDirectory() as scratch:
         place = place_of(settings, Path(scratch))
         if not place.gpu:
             torch.set_num_threads(1)  # a thread that waits for another would count as work
             os.environ["OMP_NUM_THREADS"] = "1"  # for the processes that benchmarks start
-        rows: list[Row] = []
-        end = time.monotonic() + 60 * (settings.minutes or 1e9)
+        results = Results(place, settings.out)
         for name in names:
-            if time.monotonic() > end:
+            if settings.go_on and name in results.kept:
+                print(f"{name}: {settings.out} has it", flush=True)
+            elif place.time_is_over():
                 print(f"{name} is left out: {settings.minutes:g} minutes are over", flush=True)
-                continue
-            print(f"{name} ...", flush=True)
-            found = run_one(name, place)
-            rows += found
-            print(table(found), flush=True)
-            if settings.out:  # after each: what is measured stays, whatever comes
-                keep(Path(settings.out).expanduser(), place, rows)
-    print(f"\n{table(rows)}")
+            else:
+                run_one(name, place, results)
+    print(f"\n{results.table(names)}")
 
 
-def run_one(name: str, place: Place) -> list[Row]:
-    """Run one benchmark; what is not installed, or fails, is said and does not end the others."""
+class Results:
+    """The rows of every benchmark; in a file too, where one is named: what is measured stays, whatever comes."""
+
+    def __init__(self, place: Place, out: str | None):
+        self.path = Path(out).expanduser() if out else None
+        self.machine = machine(place)
+        self.kept: dict[str, dict[str, Any]] = {}
+        if self.path and self.path.exists():
+            found = json.loads(self.path.read_text())
+            if found["machine"] == self.machine:
+                self.kept = found["benchmarks"]
+            else:
+                print(f"{self.path} is of another machine, and begins anew", flush=True)
+
+    def keep(self, name: str, rows: list[Row], seconds: float) -> None:
+        """Take the rows of a benchmark, in the place of those that it had before."""
+        records = [row.record() for row in rows]
+        self.kept[name] = {"seconds": round(seconds, 1), "load_average": os.getloadavg(), "rows": records}
+        if self.path:
+            with whole_file(self.path) as file:
+                json.dump({"machine": self.machine, "benchmarks": self.kept}, file, indent=1)
+
+    def table(self, names: list[str]) -> str:
+        return table([Row(**record) for name in names if name in self.kept for record in self.kept[name]["rows"]])
+
+
+def run_one(name: str, place: Place, results: Results) -> None:
+    """Run one benchmark and keep its rows; what is not installed, or fails, is said and does not end the others."""
     torch.compiler.reset()  # after many networks the compiler would give up on the next
-    try:
-        return BENCHMARKS[name](place)
-    except ImportError as error:
-        print(f"{name}: {error.name or error} is not here: pip install -r requirements-bench.txt", flush=True)
-    except Exception:
-        traceback.print_exc()
-    return []
+    print(f"{name} ...", flush=True)
+    begin = time.monotonic()
+    rows = attempt(name, lambda: BENCHMARKS[name](place))
+    seconds = time.monotonic() - begin
+    print(f"{table(rows)}\n{name} took {seconds:.0f} s", flush=True)
+    if rows:
+        results.keep(name, rows, seconds)
 
 
 def place_of(settings: Settings, scratch: Path) -> Place:
@@ -104,19 +128,17 @@ def place_of(settings: Settings, scratch: Path) -> Place:
     if not images.is_dir():
         print(f"{images} is not there: {DRAWN} drawn dishes are taken instead", flush=True)
         images = draw_images(scratch / "dishes", DRAWN)
-    return Place(device, images, scratch, settings.rounds)
+    end = time.monotonic() + 60 * settings.minutes if settings.minutes else float("inf")
+    return Place(device, images, scratch, settings.rounds, end)
+
+
+def machine(place: Place) -> dict[str, Any]:
+    gpu = torch.cuda.get_device_name() if place.gpu else None
+    return {"gpu": gpu, "cpus": os.cpu_count(), "platform": platform.platform(), "torch": torch.__version__}
 
 
 def table(rows: list[Row]) -> str:
     return aligned([HEADER, *(row.cells() for row in rows)]) if rows else "nothing"
-
-
-def keep(path: Path, place: Place, rows: list[Row]) -> None:
-    gpu = torch.cuda.get_device_name() if place.gpu else None
-    machine = {"gpu": gpu, "cpus": os.cpu_count(), "platform": platform.platform(), "torch": torch.__version__}
-    load = os.getloadavg()
-    with whole_file(path) as file:
-        json.dump({"machine": machine, "load_average": load, "rows": [row.record() for row in rows]}, file, indent=2)
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ def measure_features(place: Place) -> list[Row]:
 def features(place: Place, scratch: Path) -> list[Row]:
     count = COUNT if place.gpu else 16
     save_random_weights(scratch / "weights.pth")
-    dataset = Packed(str(place.images), cache_dir=str(scratch))
+    dataset = Packed(str(place.images), cache_dir=place.packs)
     files = [str(place.images / file) for file in dataset.files[:count]]
     images, count = ImageSet.of(dataset, range(len(files))), len(files)
     spec = FeatureSpec(weights_path=str(scratch / "weights.pth"))

@@ -64,8 +64,8 @@ def their_speed(folder: str, length: int, workers: int, clock: str, seed: int) -
 
 
 def measure(place: Place) -> list[Row]:
-    with place.folder() as cache, ExitStack() as stack:
-        folder = str(place.images)
+    with ExitStack() as stack:
+        folder, cache = str(place.images), place.packs
         length, ours, theirs = len(Packed(folder, SIZE, cache_dir=cache)), own_process(stack), own_process(stack)
         by_clock = {
             "packed": lambda: ours(our_speed, folder, cache, "wall"),

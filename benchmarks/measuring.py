@@ -7,6 +7,7 @@ this round, so their ratio stays.
 import statistics
 import tempfile
 import time
+import traceback
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
@@ -77,6 +78,18 @@ def compared(what: str, contestants: Contestants, rounds: int, unit: str, goal: 
     return rows
 
 
+def attempt(name: str, work: Callable[[], list[Row]]) -> list[Row]:
+    """Return the rows of ``work``; none, and a word on what is missing or went wrong, where it fails."""
+    try:
+        return work()
+    except ImportError as error:
+        print(f"{name}: {error.name or error} is not here: pip install -r requirements-bench.txt", flush=True)
+    except Exception:
+        print(f"{name} has failed:", flush=True)
+        traceback.print_exc()
+    return []
+
+
 def timed(work: Callable[[], Any], device: torch.device) -> float:
     """Return the seconds that ``work`` takes: on a GPU until it has finished, on a CPU of processor time.
 
@@ -106,10 +119,19 @@ class Place:
     images: Path
     scratch: Path
     rounds: int = 7
+    end: float = float("inf")  # of time.monotonic: nothing new begins after it
 
     @property
     def gpu(self) -> bool:
         return self.device.type == "cuda"
+
+    @property
+    def packs(self) -> str:
+        """Where packed images lie: they are packed once for all benchmarks, but for those that measure packing."""
+        return str(self.scratch / "packs")
+
+    def time_is_over(self) -> bool:
+        return time.monotonic() > self.end
 
     def folder(self) -> AbstractContextManager[str]:
         """Return a new folder that goes when it is left."""

@@ -111,9 +111,9 @@ def chain_forever(loader: DataLoader) -> Iterator[list[Tensor]]:
         yield from loader
 
 
-def memory_batches(place: Place, folder: str) -> Iterator[Tensor]:
+def memory_batches(place: Place) -> Iterator[Tensor]:
     """Yield float batches that lie in the device's memory already: nobody waits."""
-    dataset, size = Packed(str(place.images), 64, cache_dir=f"{folder}/packed"), BATCH[place.device.type]
+    dataset, size = Packed(str(place.images), 64, cache_dir=place.packs), BATCH[place.device.type]
     images = to_float(dataset.images_at(range(8 * size)).to(place.device))
     return cycle(images.split(size))
 
@@ -183,7 +183,7 @@ def measure_diffusers(place: Place) -> list[Row]:
     batch, steps = BATCH[place.device.type], 20 if place.gpu else 1
     with place.folder() as folder:
         trainer = ours(place, folder, DiffusersBackbone, {"denoiser": "ddpm", "optimizer": "adamw"})
-        fed = diffusers_loop(place, folder, memory_batches(place, folder), with_ema=True)
+        fed = diffusers_loop(place, folder, memory_batches(place), with_ema=True)
         ships = diffusers_loop(place, folder, image_loader(place), with_ema=False)
         contestants = {
             "ours": trainer_speed(trainer, place, steps),

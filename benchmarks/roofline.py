@@ -21,12 +21,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import flop_registry
+from torch.utils.flop_counter import flop_registry, shape_wrapper
 
 from evaluation.tables import aligned
 from training.check import count
 from training.data import Facts
 from training.launch import load_trainer
+from training.speed import CPU_ATTENTION
 from utils.batch import Condition
 from utils.command import command_of
 from utils.errors import ConfigError
@@ -34,7 +35,9 @@ from utils.schema import PositiveFloat, PositiveInt, section
 
 aten = torch.ops.aten
 OPTIMIZER_NUMBERS = 10  # Adam reads 4 and writes 3, the average reads 2 and writes 1
-NORMS = {aten.native_group_norm, aten.native_group_norm_backward, aten._softmax, aten._softmax_backward_data}
+NORMS = {aten.native_group_norm, aten.native_group_norm_backward, aten.native_batch_norm,
+         aten.native_batch_norm_backward, aten._softmax, aten._softmax_backward_data}  # fmt: skip
+FORMULAS = flop_registry | {operation: shape_wrapper(formula) for operation, formula in CPU_ATTENTION.items()}
 ALLOCATIONS = {aten.empty, aten.empty_like, aten.new_empty, aten.empty_strided, aten.new_empty_strided, aten.detach}
 FREE = ALLOCATIONS | {aten._unsafe_view, aten.lift_fresh}
 
@@ -86,7 +89,7 @@ class Roofline(TorchDispatchMode):
         return out
 
     def count(self, packet: Any, args: Any, kwargs: Any, out: Any) -> None:
-        formula = flop_registry.get(packet)
+        formula = FORMULAS.get(packet)
         operations = formula(*args, **kwargs, out_val=out) if formula else 0
         numbers = sum(tensor.numel() for tensor in tensors((args, kwargs, out)))
         moved = numbers * self.bytes_per_number
@@ -95,6 +98,10 @@ class Roofline(TorchDispatchMode):
 
     def seconds(self, fused: bool) -> float:
         return sum(cost.seconds for cost in self.costs.values() if not (fused and cost.fuses))
+
+    @property
+    def calls(self) -> int:
+        return sum(cost.calls for cost in self.costs.values())
 
     @property
     def operations(self) -> float:

@@ -38,7 +38,8 @@ def seconds_of(code: str, words: list[str], cache: str) -> float:
 def measure(place: Place) -> list[Row]:
     with place.folder() as folder:
         file = Path(folder, "experiment.yaml")
-        file.write_text(yaml.safe_dump(tree_of(place, folder)))
+        packs = {"dataset_args": {"cache_dir": f"{folder}/packs"}}  # cold is cold
+        file.write_text(yaml.safe_dump(tree_of(place, folder) | packs))
         seconds = {"of which importing PyTorch": seconds_of(IMPORT_TORCH, [], f"{folder}/cache")}
         for name in ("cold, with packing", "warm"):
             words = [f"exp.config_path={file}", f"exp.run_name={name[:4]}"]

@@ -5,6 +5,7 @@
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -13,29 +14,34 @@ import torch
 import yaml
 from torch import Tensor
 
-from benchmarks.measuring import Contestants, Place, Row, compared, timed
+from benchmarks.measuring import Contestants, Place, Row, attempt, compared, timed
 from training.launch import load_trainer
 from training.trainers.base import BaseTrainer
 from utils.batch import Condition
+from utils.config import Tree, read_file
 from utils.images import to_float
 
 ROOT = Path(__file__).parents[1]
 EDM = {"denoiser": "edm", "levels": "lognormal", "sampler": "heun", "sampling_levels": "karras"}
 SMALL = {"base_channels": 32, "channel_mult": [1, 2, 2], "blocks_per_level": 1, "attention_resolutions": [],
          "scale_shift_norm": True, "dropout": 0.0, "patch": 4}  # fmt: skip
-PRESET = {"base_channels": 96, "channel_mult": [1, 2, 3], "blocks_per_level": 3, "attention_resolutions": [16, 8],
-          "head_channels": 48, "scale_shift_norm": True, "dropout": 0.0, "patch": 2}  # fmt: skip
+MAIN, MAIN_GAN = "diffusion/food101_edm", "gan/food101_best"  # the presets that GPUs are measured with
 
 
-def tree_of(place: Place, folder: str) -> dict[str, dict[str, Any]]:
+def preset(name: str) -> Tree:
+    """Read a config of configs/."""
+    return read_file(ROOT / "configs" / f"{name}.yaml")
+
+
+def tree_of(place: Place, folder: str) -> Tree:
     """Return the config of a diffusion experiment on the images of ``place``: the main preset, on a CPU a small one."""
     batch = 256 if place.gpu else 32
     return {
         "exp": {"exp_dir": f"{folder}/runs", "device": str(place.device)},
         "data": {"dataset": "packed", "input_train_dir": str(place.images), "train_batch_size": batch},
-        "dataset_args": {"cache_dir": f"{folder}/packed"},
+        "dataset_args": {"cache_dir": place.packs},
         "train": {"steps": 1_000_000, "val_step": 1_000_000, "model": "unet", **EDM},
-        "model_args": PRESET if place.gpu else SMALL,
+        "model_args": preset(MAIN)["model_args"] if place.gpu else SMALL,
         "losses_coef": {"edm": 1.0},
     }
 
@@ -46,6 +52,19 @@ def experiment(place: Place, folder: str, *words: str, **sections: dict[str, Any
     for name, section in sections.items():
         merge = name in ("data", "train")
         tree[name] = {**tree[name], **section} if merge else section
+    return trainer_of(tree, folder, *words)
+
+
+def gan_experiment(place: Place, folder: str, *words: str) -> BaseTrainer:
+    """Build the trainer of the main GAN, ready for its first step."""
+    own, gan = tree_of(place, folder), preset(MAIN_GAN)
+    data = {**own["data"], "train_batch_size": gan["data"]["train_batch_size"]}
+    tree = gan | {"exp": {**own["exp"], "model_type": "gan"}, "data": data, "dataset_args": own["dataset_args"]}
+    del tree["metrics_args"]  # of weights that may not be here
+    return trainer_of(tree, folder, "train.val_metrics=[]", *words)
+
+
+def trainer_of(tree: Tree, folder: str, *words: str) -> BaseTrainer:
     file = Path(folder) / "experiment.yaml"
     file.write_text(yaml.safe_dump(tree))
     trainer = load_trainer([f"exp.config_path={file}", *words])
@@ -119,45 +138,50 @@ def overhead(place: Place) -> list[Row]:
         return compared("trainer", contestants, 2 * place.rounds, "images/s", "0.97")
 
 
-def to_channels_last(trainer: BaseTrainer) -> None:
-    for network in (*trainer.networks.values(), trainer.average):
-        network.to(memory_format=torch.channels_last)
-
-
 def fuse(trainer: BaseTrainer) -> None:
     for updater in trainer.updaters.values():
         for group in updater.optimizer.param_groups:
             group["fused"] = True
 
 
-VARIANTS: dict[str, tuple[list[str], Callable[[BaseTrainer], None] | None]] = {
-    "bf16": (["train.amp=bf16"], None),
-    "float32": (["train.amp=off"], None),
-    "channels_last": ([], to_channels_last),
-    "fused Adam": ([], fuse),
-    "recompute": (["train.recompute=true"], None),
-    "not compiled": (["train.compile=off"], None),
-    "not compiled, channels_last": (["train.compile=off"], to_channels_last),
+LAST, PLAIN = "train.channels_last=true", "train.compile=off"
+VARIANTS: dict[str, list[str]] = {  # what is said on the command line
+    "bf16": ["train.amp=bf16"],
+    "channels_last": [LAST],
+    "bf16, channels_last": ["train.amp=bf16", LAST],
+    "not compiled": [PLAIN],
+    "not compiled, channels_last": [PLAIN, LAST],
+    "CUDA graphs": ["train.compile=graphs"],
+    "recompute": ["train.recompute=true"],
+    "float32": ["train.amp=off"],
+    "fused Adam": [],
 }
-ON_GPU = {"float32", "channels_last", "recompute", "not compiled", "not compiled, channels_last"}
-ON_CPU = {"bf16", "channels_last", "fused Adam", "recompute"}
+ON_GPU = ["channels_last", "CUDA graphs", "not compiled", "not compiled, channels_last", "recompute", "float32"]
+ON_CPU = ["bf16", "channels_last", "bf16, channels_last", "fused Adam", "recompute"]
+OF_GAN = ["channels_last", "CUDA graphs"]  # on a GPU
 
 
 def variants(place: Place) -> list[Row]:
     """Compare the default step with each variant: a ratio above 1 says that the variant is faster."""
-    steps = 20 if place.gpu else 3
+    build, gan = partial(experiment, place), partial(gan_experiment, place)
+    tries = [("step", build, name) for name in (ON_GPU if place.gpu else ON_CPU)]
+    tries[2:2] = [("step of the GAN", gan, name) for name in OF_GAN if place.gpu]
     rows = []
-    for name, (words, change) in VARIANTS.items():
-        if name not in (ON_GPU if place.gpu else ON_CPU):
-            continue
-        torch.compiler.reset()
-        with place.folder() as folder:
-            default, other = experiment(place, folder), experiment(place, folder, "exp.run_name=b", *words)
-            if change:
-                change(other)
-            contestants: Contestants = {
-                name: trainer_speed(other, place, steps),
-                "default": trainer_speed(default, place, steps),
-            }
-            rows += compared("step", contestants, place.rounds, "images/s")
+    for what, builder, name in tries:
+        if not place.time_is_over():
+            rows += attempt(f"{what}, {name}", partial(against_default, place, what, builder, name))
     return rows
+
+
+def against_default(place: Place, what: str, build: Callable[..., BaseTrainer], name: str) -> list[Row]:
+    steps = 20 if place.gpu else 3
+    torch.compiler.reset()
+    with place.folder() as folder:
+        default, other = build(folder), build(folder, "exp.run_name=b", *VARIANTS[name])
+        if name == "fused Adam":
+            fuse(other)
+        contestants: Contestants = {
+            name: trainer_speed(other, place, steps),
+            "default": trainer_speed(default, place, steps),
+        }
+        return compared(what, contestants, place.rounds, "images/s")

@@ -27,7 +27,7 @@ def measure(place: Place) -> list[Row]:
         batch = {"val_batch_size": 512 if place.gpu else 20}
         trainer = experiment(place, folder, train=GUIDED, data=batch, sampling_levels_args={"steps": EVALUATIONS // 2})
         torch.nn.init.normal_(trainer.average.backbone.conv_out.weight, std=0.01)
-        real = ImageSet.of(Packed(str(place.images), 64, cache_dir=f"{folder}/packed"), range(count))
+        real = ImageSet.of(Packed(str(place.images), 64, cache_dir=place.packs), range(count))
         judge = Judge({"fid": FID(DIMS, f"{folder}/weights.pth"), "kid": KID()}, place.device)
         judge.prepare()
         labels = torch.arange(count) % trainer.facts.num_classes

@@ -14,28 +14,47 @@ from training.speed import GIB, count_operations
 if TYPE_CHECKING:
     from training.trainers.base import BaseTrainer
 
+Costs = dict[str, tuple[int, int]]  # by network: operations, bytes
 ADAM_COPIES = 4  # float32 weights, gradients and Adam's two moments
+PASSES_KEPT = {"discriminator": 2}  # it sees real and generated images before it goes back
 
 
 def print_check(trainer: BaseTrainer) -> None:
     """Print parameters, operations an image, an estimate of memory, data, and destinations."""
-    micro = trainer.share.batch_size // trainer.share.world_size // trainer.config.train.accumulate
-    memory = 0.0
-    few, more = trainer.example_passes(batch_size=1), trainer.example_passes(batch_size=2)
-    for name, network in ((name, trainer.networks[name]) for name in few):
-        with trainer.precision.autocast():
-            operations, saved = (b - a for a, b in zip(measure(few[name], network), measure(more[name], network)))
-        memory += weight_bytes(network) * ADAM_COPIES + saved * micro  # the difference is that of one image
-        trainer.say(f"{name}: {count(network) / 1e6:.2f} M parameters, {operations / 1e9:.3g} GFLOP an image forward")
-    memory += weight_bytes(trainer.ema.module)
+    costs = costs_of_an_image(trainer)
+    for name, (operations, _) in costs.items():
+        parameters = count(trainer.networks[name]) / 1e6
+        trainer.say(f"{name}: {parameters:.2f} M parameters, {operations / 1e9:.3g} GFLOP an image forward")
     dev = 0 if trainer.data.dev is None else len(trainer.data.dev)
-    trainer.say(
-        f"memory: about {memory / GIB:.2f} GiB for batches of {micro} in {trainer.precision} (weights, activations)"
-    )
+    memory, micro = estimated_memory(trainer, costs) / GIB, micro_batch(trainer)
+    trainer.say(f"memory: about {memory:.2f} GiB for batches of {micro} in {trainer.precision} (weights, activations)")
     trainer.say(f"data: {len(trainer.data.train)} training images, {dev} held out, {trainer.facts.num_classes} classes")
     trainer.say(f"steps: {trainer.config.train.steps} of {trainer.share.batch_size} images on {trainer.device}")
     trainer.say(f"logs: {', '.join(destinations(trainer))}")
     trainer.say("exp.check: everything fits together; nothing was written")
+
+
+def costs_of_an_image(trainer: BaseTrainer) -> Costs:
+    """Return, by network, an image's operations forward and the bytes kept of it for the backward pass."""
+    few, more, costs = trainer.example_passes(batch_size=1), trainer.example_passes(batch_size=2), {}
+    for name, network in ((name, trainer.networks[name]) for name in few):
+        with trainer.precision.autocast():
+            costs[name] = tuple(b - a for a, b in zip(measure(few[name], network), measure(more[name], network)))
+    return costs
+
+
+def estimated_memory(trainer: BaseTrainer, costs: Costs | None = None) -> float:
+    """Return about how many bytes training takes: weights, gradients, moments, one average, activations."""
+    costs = costs_of_an_image(trainer) if costs is None else costs
+    memory = weight_bytes(trainer.networks[trainer.averaged])
+    for name, (_, kept) in costs.items():
+        memory += weight_bytes(trainer.networks[name]) * ADAM_COPIES
+        memory += kept * micro_batch(trainer) * PASSES_KEPT.get(name, 1)
+    return memory
+
+
+def micro_batch(trainer: BaseTrainer) -> int:
+    return trainer.share.batch_size // trainer.share.world_size // trainer.config.train.accumulate
 
 
 def measure(run: Callable[[], Any], network: nn.Module) -> tuple[int, int]:

@@ -61,7 +61,8 @@ class TrainSection:
     best_is: Literal["lowest", "highest"] = "lowest"
     val_metrics: list[str] = field(default_factory=list)
     amp: Annotated[Literal["auto", "bf16", "fp16", "off"], Switch] = "auto"
-    compile: Annotated[Literal["auto", "on", "off"], Switch] = "auto"
+    compile: Annotated[Literal["auto", "on", "off", "graphs"], Switch] = "auto"
+    channels_last: bool = False  # convolutions work on images whose channels lie side by side
     recompute: bool = False  # forget activations, compute them again in the backward pass: less memory, more time
     accumulate: PositiveInt = 1
     max_grad_norm: PositiveFloat | None = None
@@ -115,6 +116,6 @@ MAY_CHANGE = {
     "data": {"workers", "val_batch_size", "input_train_dir", "input_val_dir"},
     "train": {"steps", "log_step", "val_step", "checkpoint_step", "checkpoint_minutes", "stop_after_minutes",
               "keep_checkpoints", "best_metric", "best_is", "on_nonfinite", "val_metrics", "val_num_images",
-              "val_sampling_steps", "compile", "recompute", "guide_path"},
+              "val_sampling_steps", "compile", "channels_last", "recompute", "guide_path"},
     "inference": EVERYTHING,
 }  # fmt: skip

@@ -21,7 +21,8 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, e
 NO_PLACE = (errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)  # a name that cannot be a folder's or a file's
 INTERRUPTED = 130  # what a shell expects of a program that Ctrl-C ended
 MEMORY_FIX = (
-    "the GPU's memory is full: lower data.train_batch_size, or keep it and set train.accumulate=2 (4, 8, ...); "
+    "the GPU's memory is full: train.accumulate=2 (4, 8, ...) keeps the batch and works on it in parts, "
+    "train.recompute=true keeps less of each image, where the network has blocks that can; "
     "in sampling lower data.val_batch_size"
 )
 CPU_MEMORY = "can't allocate memory"  # what PyTorch says of it, in a RuntimeError

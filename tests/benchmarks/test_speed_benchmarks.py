@@ -15,6 +15,7 @@ from benchmarks.roofline import Roofline, training_pass, update_seconds
 from datasets.packed import Packed
 from metrics.features import FeatureSpec, load_network
 from tests.helpers import write_image_folder
+from training.check import count
 
 CPU = torch.device("cpu")
 
@@ -169,4 +170,70 @@ def test_the_command_prints_a_table_keeps_the_rows_and_names_what_is_not_install
     assert "what went wrong" in printed.err
     table = printed.out.splitlines()[-3:]
     assert table[0].split()[:3] == ["what", "who", "ratio"] and table[1].startswith("packing") and "11.00" in table[2]
-    assert [row["what"] for row in json.loads(out.read_text())["rows"]] == ["packing 101,000 images", "data"]
+    kept = json.loads(out.read_text())["benchmarks"]
+    assert {name: [row["what"] for row in one["rows"]] for name, one in kept.items()} == {
+        "packing": ["packing 101,000 images"], "data": ["data"]
+    }  # fmt: skip
+
+
+@pytest.fixture
+def counted(monkeypatch, tmp_path):
+    """The command with two small benchmarks that count their calls; ``run(words)`` returns the table's rows."""
+    calls = dict.fromkeys(("data", "packing"), 0)
+
+    def measure(name):
+        calls[name] += 1
+        return [Row(name, "a", "b", float(calls[name]))]
+
+    for name in calls:
+        monkeypatch.setitem(bench.BENCHMARKS, name, lambda place, name=name: measure(name))
+
+    def run(capsys, *words):
+        monkeypatch.setattr(sys, "argv", ["benchmarks", *words, f"images={tmp_path}", f"out={tmp_path}/rows.json"])
+        bench.main()
+        return [line.split()[0::4] for line in capsys.readouterr().out.split("\n\n")[-1].splitlines()[1:]]
+
+    return run
+
+
+def test_a_later_call_keeps_what_earlier_ones_measured_and_goes_on_where_it_is_asked_to(counted, capsys, tmp_path):
+    assert counted(capsys, "run=[data]", "device=cpu") == [["data", "1.00"]]
+    assert counted(capsys, "run=[packing]", "device=cpu") == [["packing", "1.00"]]
+    assert set(json.loads((tmp_path / "rows.json").read_text())["benchmarks"]) == {"data", "packing"}
+    assert counted(capsys, "run=[data,packing]", "go_on=true", "device=cpu") == [["data", "1.00"], ["packing", "1.00"]]
+    assert counted(capsys, "run=[data]", "device=cpu") == [["data", "2.00"]]  # asked for: measured again
+
+
+def test_the_rows_of_another_machine_do_not_stay(counted, capsys, tmp_path):
+    (tmp_path / "rows.json").write_text(json.dumps({"machine": {"gpu": "another"}, "benchmarks": {"data": {}}}))
+    assert counted(capsys, "run=[packing]", "go_on=true", "device=cpu") == [["packing", "1.00"]]
+    assert set(json.loads((tmp_path / "rows.json").read_text())["benchmarks"]) == {"packing"}
+
+
+def test_when_the_minutes_are_over_nothing_new_begins(counted, capsys):
+    assert counted(capsys, "run=[data]", "minutes=1e-9", "device=cpu") == []
+
+
+def test_a_variant_that_fails_leaves_the_others_their_rows(tmp_path, monkeypatch, capsys):
+    def against_default(place, what, build, name):
+        if name == "bf16":
+            raise RuntimeError("what went wrong")
+        return [Row(what, name, "default", 1.0)]
+
+    monkeypatch.setattr(stepping, "against_default", against_default)
+    rows = stepping.variants(place_in(tmp_path, tmp_path))
+    assert [row.first for row in rows] == ["channels_last", "bf16, channels_last", "fused Adam", "recompute"]
+    assert "step, bf16 has failed" in capsys.readouterr().out
+
+
+def test_presets_that_gpus_are_measured_with_are_those_of_the_configs(pictures, tmp_path):
+    """As ``place.gpu`` builds them, but on the CPU: the diffusion model's own numbers of parameters, and the GAN's."""
+    place = place_in(tmp_path, pictures)
+    model = {"model_args": stepping.preset(stepping.MAIN)["model_args"]}
+    denoiser = stepping.experiment(place, str(tmp_path), **model).networks["denoiser"]
+    assert f"{count(denoiser) / 1e6:.1f}" == "33.4"
+    gan = stepping.gan_experiment(place, str(tmp_path), "exp.run_name=gan", "train.channels_last=true")
+    assert {name: f"{count(net) / 1e6:.1f}" for name, net in gan.networks.items()} == {
+        "generator": "9.4", "discriminator": "9.3"
+    }  # fmt: skip
+    assert gan.config.train.channels_last and gan.images_per_step == 256

@@ -56,6 +56,13 @@ def test_speed_is_told_in_operations_and_as_a_share_of_the_peak():
     assert "share_of_peak" not in Speedometer(3e9, CPU).read({"images_per_second": 100.0})
 
 
+def test_before_the_first_step_the_time_is_told_from_what_the_gpu_can_do():
+    """1,000 images of 3.6 TFLOP on 1 TFLOP/s: an hour, at a quarter of it four."""
+    told = Speedometer(operations=3.6e12, device=CPU, peak=1.0).forecast(1000)
+    assert told.startswith("about 4:00:00 to the end if 25% of the GPU's peak is reached")
+    assert Speedometer(operations=3.6e12, device=CPU).forecast(1000) is None
+
+
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells it there")
 def test_peak_memory_on_a_cpu_is_what_linux_says():
     (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]

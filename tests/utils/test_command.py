@@ -54,7 +54,8 @@ def test_a_command_keeps_its_name_and_arguments(capsys):
 @pytest.mark.parametrize(
     ("error", "status", "fix"),
     [
-        (torch.OutOfMemoryError("CUDA out of memory"), 2, "train.accumulate"),
+        (torch.OutOfMemoryError("CUDA out of memory"), 2, "train.accumulate=2"),
+        (torch.OutOfMemoryError("CUDA out of memory"), 2, "train.recompute=true"),
         (OSError(errno.ENOSPC, "No space left on device", "runs/a.png"), 2, "runs/a.png cannot be written"),
         (OSError(errno.ENOTDIR, "Not a directory", "README.md/gan"), 2, "README.md/gan cannot be written"),
         (OSError(errno.ENAMETOOLONG, "File name too long", "runs/aaa"), 2, "File name too long"),

@@ -59,7 +59,6 @@ class BaseTrainer(ABC):
         self.saved_step = 0  # of the run's newest checkpoint; every process knows it, without a look at the disk
         self.images_seen = 0  # training images, over all processes; in a step, its own are counted
 
-    # ---- What a family says.
     @abstractmethod
     def build_networks(self) -> dict[str, nn.Module]:
         """Construct the networks by name."""
@@ -164,6 +163,7 @@ class BaseTrainer(ABC):
         train = self.config.train
         self.open_run()
         with self.clock.listening(), closing(self.run), closing(self.loggers):
+            self.loggers.note(self.step, self.speedometer.forecast((train.steps - self.step) * self.images_per_step))
             while self.step < train.steps and not self.clock.stop_due(self.step):
                 self.images_seen += self.images_per_step
                 self.window.add(self.train_step(), self.step + 1)

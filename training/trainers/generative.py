@@ -85,7 +85,7 @@ class GenerativeTrainer(BaseTrainer):
     def setup_inference(self) -> None:
         super().setup_inference()
         self.prepare_sampling()
-        if self.config.train.compile == "on":  # auto: one evaluation takes less than compiling for it
+        if self.config.train.compile in ("on", "graphs"):  # auto: one evaluation takes less than compiling for it
             for line in compile_in_place(self.modules_to_compile(), "on", self.device):
                 self.say(line)
 
