@@ -94,9 +94,14 @@ def rows_of_the_zoo() -> dict[str, Row]:
     """Read report/zoo/rows.yaml."""
     table = read_yaml(ZOO / "rows.yaml")
     return {
-        name: Row(name, row["config"], (*table["shared"], *row["set"]), row.get("needs", {}))
+        name: Row(name, row["config"], without_repeats([*table["shared"], *row["set"]]), row.get("needs", {}))
         for name, row in table["rows"].items()
     }
+
+
+def without_repeats(words: list[str]) -> tuple[str, ...]:
+    """Of two words for one key keep the later."""
+    return tuple({word.partition("=")[0]: word for word in words}.values())
 
 
 def results() -> dict[str, dict[str, Any]]:

@@ -84,9 +84,9 @@ def read_file(path: Path, seen: tuple[Path, ...] = ()) -> Tree:
 
 def read_yaml(path: Path) -> Tree:
     """Read one YAML file as a mapping, interpolations untouched."""
-    if path.is_dir():
-        raise ConfigError(f"{path} is a folder: name a YAML file in it")
     try:
+        if path.is_dir():
+            raise ConfigError(f"{path} is a folder: name a YAML file in it")
         tree = OmegaConf.to_container(OmegaConf.load(path))
     except FileNotFoundError:
         near = did_you_mean(path.name, sorted(file.name for file in path.parent.glob("*.yaml")))
