@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from report.looks import LOOKS
+from report.records import Run
 from training.launch import load_trainer
 from utils.command import command_of
 from utils.config import read_yaml
@@ -156,7 +157,7 @@ class Keeper:
         trained = [line for line in read_lines(run / "metrics.jsonl") if "val_ema_distance" not in line]
         step = trained[-1].pop("step")
         return {
-            "seconds": round(read_lines(run / "timing.jsonl")[-1]["seconds"]),
+            "seconds": round(Run(run, {}).seconds),
             "steps": step,
             "images": step * images_per_step(run),
             "losses": rounded(trained[-1]),
