@@ -21,7 +21,9 @@ TOLD = sorted(set(re.findall(r"^make (bench[^#`\n]*)|`make (bench[^`]*)`", PAGES
 @pytest.mark.skipif(shutil.which("make") is None, reason="no make on this machine")
 @pytest.mark.parametrize("line", [code or inline for code, inline in TOLD])
 def test_a_line_of_the_pages_is_a_command(line):
-    made = subprocess.run(["make", "-n", "--no-print-directory", *shlex.split(line)], cwd=ROOT, capture_output=True, text=True, check=True)
+    made = subprocess.run(
+        ["make", "-n", "--no-print-directory", *shlex.split(line)], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     words = shlex.split(made.stdout.splitlines()[-1])
     settings = bind(bench.Settings, parse_overrides(words[words.index("benchmarks") + 1 :]))
     assert settings.device == ("cuda" if "gpu" in line else "cpu")
