@@ -49,8 +49,9 @@ through the network once, at 64x64 with Food-101's 101 classes (the quickstart: 
 stand, they are the generator's and the discriminator's. Latent diffusion counts the denoiser on its latents: the
 autoencoder, once a picture, has a row of its own.
 """
-ZOO_HEAD = """Every model at 32x32 (`r3gan` at 16x16), each network of at most 3 M parameters, trained on Food-101 for about
-four minutes of one busy CPU core: to show that each works from config to picture, not to rank them. None is near the end of its training.
+ZOO_HEAD = """Every model at 32x32 (`r3gan` at 16x16), each network of at most 3 M parameters, trained on Food-101 for
+about four minutes of one busy CPU core: to show that each works from config to picture, not to rank them. None is near
+the end of its training.
 Six classes, the first noise of seed 42, not picked; of the autoencoder drawn dishes above what it reads back (photos
 read back are as good as the photos, and those stay out of git); of classifiers the counts of what test photos show (the
 row) and what is named (the column), of the noisy one under noise. What is overridden stands in
