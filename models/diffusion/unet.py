@@ -11,6 +11,7 @@ symmetric padding before a convolution of stride 2 (as ADM; DDPM's TensorFlow co
 image is folded into patch^2 times as many channels first (pixel unshuffle) and unfolded last, which a CPU affords.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar, Literal
 
@@ -35,6 +36,23 @@ from utils.batch import Condition
 from utils.checks import check_images, check_rows
 from utils.errors import ConfigError
 from utils.schema import Fraction, NonNegativeInt, PositiveInt
+
+
+def checked(base_channels: int, class_tokens: int, token_dim: int | None) -> int:
+    """Return the length of class tokens. Raises :class:`ConfigError` for widths that do not fit."""
+    if base_channels % 2:
+        raise ConfigError(f"base_channels must be even, not {base_channels}: half of the noise embedding is sines")
+    if token_dim is not None and not class_tokens:
+        raise ConfigError("token_dim is the length of class tokens, and class_tokens is 0: remove it")
+    return token_dim or 512
+
+
+def parts_of(block: Callable[..., nn.Module], attention: Callable[[int], nn.Module], updown: bool) -> Parts:
+    """Return what the levels are made of; ``updown``: residual blocks change the size (ADM), not convolutions."""
+    if not updown:
+        return Parts(block, attention, Downsample, Upsample)
+    ways = [lambda width, way=way: block(width, width, resampling=way) for way in ("down", "up")]
+    return Parts(block, attention, *ways)
 
 
 @diffusion_models_registry.add_to_registry(name="unet")
@@ -82,25 +100,14 @@ class UNet(nn.Module):
     ):
         super().__init__()
         resolutions = level_resolutions(image_size, len(channel_mult), patch, attention_resolutions)
-        if base_channels % 2:
-            raise ConfigError(f"base_channels must be even, not {base_channels}: half of the noise embedding is sines")
-
-        if token_dim is not None and not class_tokens:
-            raise ConfigError("token_dim is the length of class tokens, and class_tokens is 0: remove it")
-
-        token_dim = token_dim or 512
+        token_dim = checked(base_channels, class_tokens, token_dim)
         self.image_channels, self.multiple = image_channels, patch * 2 ** (len(channel_mult) - 1)
-        emb_dim = 4 * base_channels
         self.resblock_updown = resblock_updown
+        emb_dim, out_channels = 4 * base_channels, out_channels or image_channels
         tells = class_tokens > 0 and num_classes > 0
-        transformer = partial(SpatialTransformer, context_dim=token_dim if tells else None)
+        look = partial(SpatialTransformer, context_dim=token_dim if tells else None) if class_tokens else SelfAttention
         block = partial(ResidualBlock, emb_dim=emb_dim, dropout=dropout, scale_shift=scale_shift_norm)
-        parts = Parts(
-            block=block,
-            attention=partial(transformer if class_tokens else SelfAttention, head_channels=head_channels),
-            down=(lambda width: block(width, width, resampling="down")) if resblock_updown else Downsample,
-            up=(lambda width: block(width, width, resampling="up")) if resblock_updown else Upsample,
-        )
+        parts = parts_of(block, partial(look, head_channels=head_channels), resblock_updown)
         attends = [resolution in attention_resolutions for resolution in resolutions]
         widths = [mult * base_channels for mult in channel_mult]
 
@@ -112,9 +119,9 @@ class UNet(nn.Module):
         self.middle = parts.middle(widths[-1])
         self.decoder = parts.decoder(base_channels, widths, [[a] * (blocks_per_level + 1) for a in attends])
         self.norm_out = GroupNorm(widths[0])
-        self.conv_out = zero_init(conv3x3(widths[0], patch**2 * (out_channels or image_channels)))
+        self.conv_out = zero_init(conv3x3(widths[0], patch**2 * out_channels))
         self.unfold = nn.PixelShuffle(patch)
-        bypass = partial(PatchBypass, image_channels, patch, out_channels or image_channels, widths[0], emb_dim)
+        bypass = partial(PatchBypass, image_channels, patch, out_channels, widths[0], emb_dim)
         self.bypass = bypass() if patch > 1 else None
 
     def forward(self, x: Tensor, c_noise: Tensor, cond: Condition) -> Tensor:
