@@ -252,7 +252,10 @@ REAL = [  # the real compiler takes minutes for them all
 @every_network
 @pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=REAL)])
 def test_it_compiles_whole_and_gives_the_same(backend, family, name):
-    """Without a graph break: nothing in it depends on the data. Answer and gradients are compared."""
+    """Without a graph break: nothing in it depends on the data. Answer and gradients are compared.
+
+    A sum over the batch and all places is rounded by its largest terms, so gradients count in units of the largest.
+    """
     torch.compiler.reset()
     network = awake(build(family.registry, name)).eval()
     inputs = [*family.inputs(network, CLASSES + 1, CHANNELS), all_labels()]
@@ -260,7 +263,8 @@ def test_it_compiles_whole_and_gives_the_same(backend, family, name):
     answers = [f(*inputs) for f in (network, compiled)]
     torch.testing.assert_close(answers[1], answers[0], rtol=1e-4, atol=1e-5)
     gradients = [torch.autograd.grad(a.square().sum(), list(network.parameters())) for a in answers]
-    torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-3, atol=1e-4)
+    largest = max(gradient.abs().max().item() for gradient in gradients[0])
+    torch.testing.assert_close(gradients[1], gradients[0], rtol=0, atol=1e-5 * largest)
 
 
 @every_labelled_network
